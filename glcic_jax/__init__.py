@@ -1,0 +1,35 @@
+"""Learned image inpainting in JAX: globally and locally consistent image completion (GLCIC).
+
+The public API. Names are imported when first used, so that the command line answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glcic_jax.config import PRESETS as PRESETS
+    from glcic_jax.config import Config as Config
+    from glcic_jax.errors import UserError as UserError
+    from glcic_jax.inpaint import complete as complete
+    from glcic_jax.inpaint import inpaint_fn as inpaint_fn
+    from glcic_jax.inpaint import load_generator as load_generator
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "PRESETS": "config",
+    "Config": "config",
+    "UserError": "errors",
+    "complete": "inpaint",
+    "inpaint_fn": "inpaint",
+    "load_generator": "inpaint",
+}
+__all__ = ["PRESETS", "Config", "UserError", "complete", "inpaint_fn", "load_generator"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
