@@ -1,0 +1,108 @@
+"""Presets, the JSON round trip, comparison, and a message for every wrong setting."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from conftest import replace
+
+from glcic_jax import config as config_lib
+from glcic_jax.config import PRESETS, Config, PhaseConfig
+from glcic_jax.errors import UserError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_survive_json(name):
+    config = config_lib.preset(name)
+    config_lib.check(config)
+    assert config_lib.from_json(config_lib.to_json(config)) == config
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(UserError, match=r"'huge'.*photos.*cifar100.*paper"):
+        config_lib.preset("huge")
+
+
+WRONG = [
+    ({"image_size": 30}, "image-size 30 does not divide by 4"),
+    ({"image_size": 4}, "image-size is 4"),
+    ({"masks": {"local_window": 1.5}}, "local-window is 1.5"),
+    ({"masks": {"max_side": 0.8}}, r"max-side 0.8 is more than masks.local-window 0.5"),
+    ({"masks": {"min_side": 0.4, "max_side": 0.3}}, "min-side is 0.4, which is more than"),
+    ({"masks": {"min_count": 5, "max_count": 4}}, "min-count"),
+    ({"masks": {"kind": "pixels", "max_missing": 2.0}}, "max-missing is 2"),
+    ({"masks": {"local_window": 0.2, "max_side": 0.2, "min_side": 0.1}}, "needs at least 8"),
+    ({"data": {"sources": ()}}, "data.sources is empty"),
+    ({"data": {"sources": ("imagenet",)}}, "'imagenet'"),
+    ({"data": {"sources": ("folder:",)}}, "'folder:'"),
+    ({"data": {"weights": (1.0, 2.0)}}, "2 values for 1 sources"),
+    ({"data": {"weights": (-1.0,)}}, "one positive number"),
+    ({"data": {"batch_size": 0}}, "data.batch-size is 0"),
+    ({"data": {"min_scale": 2.0, "max_scale": 1.5}}, "data.min-scale is 2"),
+    ({"data": {"sources": ("cifar100",)}, "image_size": 64}, "image-size is 64, set 32"),
+    ({"augment": {"flip": 1.5}}, "augment.flip is 1.5"),
+    ({"model": {"width": 5}}, "model.width is 5; it must be even"),
+    ({"model": {"downsamples": 0}}, "model.downsamples is 0"),
+    ({"model": {"dilations": (2, 0)}}, "model.dilations is 0"),
+    ({"losses": {"joint_weight": -1.0}}, "losses.joint-weight is -1"),
+    ({"optimizer": {"learning_rate": float("nan")}}, "optimizer.learning-rate is nan"),
+    ({"optimizer": {"ema_decay": 1.0}}, "optimizer.ema-decay is 1"),
+    ({"phases": {"completion_steps": -1}}, "phases.completion-steps is -1"),
+    ({"phases": PhaseConfig(0, 0, 0)}, "all phases have 0 steps"),
+    ({"loop": {"log_every": 0}}, "loop.log-every is 0"),
+    ({"seed": -1}, "seed is -1"),
+    ({"model": {"fill": "median"}}, "model.fill is 'median'.*mean, harmonic"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_wrong_settings_are_named(change, message):
+    with pytest.raises(UserError, match=message) as caught:
+        config_lib.check(replace(Config(), **change))
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_phases_follow_the_step():
+    phases = PhaseConfig(completion_steps=2, discriminator_steps=1, joint_steps=2)
+    names = [config_lib.phase_of(step, phases) for step in range(5)]
+    assert names == ["completion", "completion", "discriminator", "joint", "joint"]
+
+
+def test_differences_name_fields_but_not_cadence():
+    old = Config()
+    new = replace(old, model={"width": 64}, loop={"log_every": 3}, data={"workers": 7}, seed=9)
+    found = config_lib.differences(old, new)
+    assert found == ["seed: 0 -> 9", "model.width: 32 -> 64"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid JSON"),
+        ('{"model": {"wdth": 3}}', "unknown field model.wdth"),
+        ('{"seed": "one"}', "seed = 'one'"),
+        ('{"model": 3}', "no table 'model.'"),
+    ],
+)
+def test_damaged_json_is_explained(text, message):
+    with pytest.raises(UserError, match=message):
+        config_lib.from_json(text)
+
+
+def test_a_missing_field_takes_its_default():
+    assert config_lib.from_json('{"seed": 3}') == dataclasses.replace(Config(), seed=3)
+
+
+def test_every_field_is_described():
+    import inspect
+
+    for table in (Config, *(type(getattr(Config(), f.name)) for f in dataclasses.fields(Config))):
+        if not dataclasses.is_dataclass(table):
+            continue
+        source = inspect.getsource(table).splitlines()
+        for field in dataclasses.fields(table):
+            if dataclasses.is_dataclass(getattr(Config(), field.name, None)):
+                continue
+            line = next(i for i, text in enumerate(source) if text.startswith(f"    {field.name}:"))
+            assert source[line + 1].startswith('    """'), f"{table.__name__}.{field.name}"
