@@ -1,0 +1,64 @@
+"""Images as values: the uint8 <-> float pair, the composite, padding and grids.
+
+An image is float32 in [0, 1], RGB, `image_BxHxWx3`; on disk and at rest it is uint8. A mask is
+float32 0/1, `mask_BxHxWx1`, and 1 marks the hole.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def to_float(image_u8: jax.Array | np.ndarray) -> jax.Array:
+    """uint8 0..255 of any shape -> float32 in [0, 1]."""
+    return jnp.asarray(image_u8, jnp.float32) / 255.0
+
+
+def to_uint8(image: jax.Array) -> jax.Array:
+    """Float in [0, 1] (clipped) of any shape -> uint8 0..255, rounded to nearest.
+
+    Rounding, not truncation: `to_uint8(to_float(x)) == x` for every uint8 x.
+    """
+    return jnp.round(jnp.clip(image.astype(jnp.float32), 0.0, 1.0) * 255.0).astype(jnp.uint8)
+
+
+def composite(inside: jax.Array, outside: jax.Array, mask: jax.Array) -> jax.Array:
+    """`inside` in the hole, bit for bit `outside` elsewhere.
+
+    Args:
+        inside: image_...xHxWxC, any dtype.
+        outside: image of the same shape and dtype.
+        mask: mask_...xHxWx1; 1 is the hole.
+    """
+    return jnp.where(mask > 0.5, inside, outside)
+
+
+def pad_to_multiple(image: jax.Array, multiple: int) -> jax.Array:
+    """Repeat the last row and column of image_BxHxWxC until H and W divide by `multiple`."""
+    height, width = image.shape[1:3]
+    bottom, right = -height % multiple, -width % multiple
+    if not (bottom or right):
+        return image
+    return jnp.pad(image, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
+
+
+def grid(rows: list[np.ndarray], gap: int = 2) -> np.ndarray:
+    """Lay images out as a table.
+
+    Args:
+        rows: one uint8 array image_NxHxWx3 for each row, all of one shape.
+        gap: white pixels between neighbours.
+
+    Returns:
+        One uint8 image of shape (rows*(H+gap)-gap, N*(W+gap)-gap, 3).
+    """
+    table = np.stack(rows)
+    count_r, count_n, height, width, channels = table.shape
+    padded = np.full((count_r, count_n, height + gap, width + gap, channels), 255, dtype=np.uint8)
+    padded[:, :, :height, :width] = table
+    sheet = padded.transpose(0, 2, 1, 3, 4).reshape(
+        count_r * (height + gap), count_n * (width + gap), channels
+    )
+    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
