@@ -1,0 +1,259 @@
+"""The update steps: who changes, by how much, one compilation, and the same on any devices."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import replace
+
+from glcic_jax import losses
+from glcic_jax.devices import batch_mesh
+from glcic_jax.images import composite
+from glcic_jax.steps import STEPS, build_recipe, completion_step, discriminator_step, joint_step
+from glcic_jax.train_state import create_train_state
+from glcic_jax.training import compile_step
+
+PHASES = ("completion", "discriminator", "joint")
+
+
+@pytest.fixture
+def images(photo_crops):
+    return jnp.asarray(photo_crops[:, :16, :16])
+
+
+def start(config):
+    return create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
+
+
+def same(one, other) -> bool:
+    equal = jax.tree.map(lambda a, b: np.array_equal(np.asarray(a), np.asarray(b)), one, other)
+    return all(jax.tree.leaves(equal))
+
+
+@pytest.mark.parametrize("fusion", ["joint", "separate"])
+def test_each_phase_updates_its_own_networks(tiny_config, images, fusion):
+    config = replace(tiny_config, model={"fusion": fusion})
+    recipe = build_recipe(config)
+    state = start(config)
+    state, _ = jax.jit(functools.partial(joint_step, recipe))(state, images)
+    after = {
+        phase: jax.jit(functools.partial(STEPS[phase], recipe))(state, images)[0]
+        for phase in PHASES
+    }
+    assert same(after["completion"].discriminator, state.discriminator)
+    assert not same(after["completion"].generator.params, state.generator.params)
+    assert same(after["discriminator"].generator, state.generator)
+    assert not same(after["discriminator"].discriminator.params, state.discriminator.params)
+    for part in ("params", "batch_stats", "opt_state"):
+        for network in ("generator", "discriminator"):
+            before = getattr(getattr(state, network), part)
+            assert not same(getattr(getattr(after["joint"], network), part), before)
+    assert all(int(next_state.step) == 2 for next_state in after.values())
+
+
+def test_adversarial_weight_zero_leaves_plain_completion(tiny_config, images):
+    """Without the adversarial term the joint step moves the generator as phase 1 does."""
+    config = replace(tiny_config, losses={"joint_weight": 0.0})
+    recipe, state = build_recipe(config), start(config)
+    alone, _ = completion_step(recipe, state, images)
+    joint, _ = joint_step(recipe, state, images)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        alone.generator.params,
+        joint.generator.params,
+    )
+
+
+def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
+    """Plain gradients of the two losses, each with the other network held still."""
+    config = replace(
+        tiny_config,
+        losses={"joint_weight": 0.3},
+        optimizer={
+            "name": "adadelta",
+            "learning_rate": 1.0,
+            "schedule": "constant",
+            "warmup_steps": 0,
+            "discriminator_learning_rate": 1.0,
+        },
+    )
+    recipe, state = build_recipe(config), start(config)
+    # A first step moves the generator's zero-initialised output layer away from zero.
+    state, _ = joint_step(recipe, state, images)
+    from glcic_jax import steps
+
+    batch = steps._draw_batch(recipe, state, images)
+
+    def both_losses(generator_params, discriminator_params):
+        output, _ = steps._generate(recipe, state, generator_params, batch)
+        completed = composite(output, batch.image, batch.mask)
+        real, stats = steps._judge_real(recipe, discriminator_params, state, batch)
+        fake, _ = steps._judge(recipe, discriminator_params, stats, completed, batch.corner)
+        generator_loss = losses.masked_squared_error(
+            output, batch.image, batch.mask
+        ) + 0.3 * losses.cross_entropy_real(fake["joint"])
+        discriminator_loss = losses.cross_entropy_real(
+            real["joint"]
+        ) + losses.cross_entropy_completed(fake["joint"])
+        return generator_loss, discriminator_loss
+
+    params = (state.generator.params, state.discriminator.params)
+    generator_gradient = jax.grad(lambda p: both_losses(p, params[1])[0])(params[0])
+    discriminator_gradient = jax.grad(lambda p: both_losses(params[0], p)[1])(params[1])
+    _, terms = joint_step(recipe, state, images)
+    norm = lambda tree: np.sqrt(sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(tree)))  # noqa: E731
+    np.testing.assert_allclose(
+        terms["generator_gradient_norm"], norm(generator_gradient), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        terms["discriminator_gradient_norm"], norm(discriminator_gradient), rtol=1e-4
+    )
+    expected, _ = recipe.generator_optimizer.update(
+        generator_gradient, state.generator.opt_state, params[0]
+    )
+    moved, _ = joint_step(recipe, state, images)
+    jax.tree.map(
+        lambda update, new, old: np.testing.assert_allclose(new - old, update, atol=2e-4),
+        expected,
+        moved.generator.params,
+        params[0],
+    )
+
+
+def test_the_generator_runs_forward_once_in_the_joint_step(tiny_config, images, monkeypatch):
+    from glcic_jax.models.completion import CompletionNetwork
+
+    calls = []
+    original = CompletionNetwork.__call__
+    monkeypatch.setattr(
+        CompletionNetwork,
+        "__call__",
+        lambda self, *a, **k: calls.append(1) or original(self, *a, **k),
+    )
+    recipe, state = build_recipe(tiny_config), start(tiny_config)
+    calls.clear()
+    jax.eval_shape(functools.partial(joint_step, recipe), state, images)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_one_compilation_and_donated_buffers(tiny_config, images, phase):
+    mesh = batch_mesh(jax.devices()[:1])
+    traces = []
+    recipe = build_recipe(tiny_config)
+    step = compile_step(recipe, phase, mesh)
+    state = jax.device_put(start(tiny_config), jax.sharding.NamedSharding(mesh, jax.P()))
+    with jax.log_compiles(False):
+        for _ in range(3):
+            before = state
+            state, _ = step(state, images)
+            traces.append(step._cache_size())
+    assert traces == [1, 1, 1]
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before.generator.params))
+
+
+def test_training_lowers_the_loss(tiny_config, images):
+    config = replace(
+        tiny_config,
+        model={"width": 8},
+        optimizer={"schedule": "constant", "warmup_steps": 0, "learning_rate": 0.005},
+    )
+    recipe, state = build_recipe(config), start(config)
+    step = jax.jit(functools.partial(completion_step, recipe))
+    values = []
+    for _ in range(60):
+        state, terms = step(state, images)
+        values.append(float(terms["reconstruction"]))
+    assert np.mean(values[-10:]) < 0.7 * np.mean(values[:10])
+
+
+def test_discriminators_learn_to_tell(tiny_config, images):
+    config = replace(tiny_config, optimizer={"discriminator_learning_rate": 0.01})
+    recipe, state = build_recipe(config), start(config)
+    step = jax.jit(functools.partial(discriminator_step, recipe))
+    values = []
+    for _ in range(60):
+        state, terms = step(state, images)
+        values.append(float(terms["joint_real"] + terms["joint_completed"]))
+    assert np.mean(values[-10:]) < 0.6 * np.mean(values[:5])
+
+
+def test_moving_average_follows_the_weights(tiny_config, images):
+    config = replace(tiny_config, optimizer={"ema_decay": 0.5})
+    recipe, state = build_recipe(config), start(config)
+    before = state.average
+    state, _ = completion_step(recipe, state, images)
+    decay = min(0.5, 1 / 10)
+    jax.tree.map(
+        lambda old, new, average: np.testing.assert_allclose(
+            average, decay * old + (1 - decay) * new, rtol=1e-5, atol=1e-7
+        ),
+        before["params"],
+        state.generator.params,
+        state.average["params"],
+    )
+
+
+_DEVICES_PROGRAM = """
+import functools, json, sys
+import jax, jax.numpy as jnp, numpy as np
+import skimage.data
+from glcic_jax import devices
+from glcic_jax.config import Config, from_json
+from glcic_jax.steps import STEPS, build_recipe
+from glcic_jax.train_state import create_train_state
+from glcic_jax.training import compile_step
+
+config, count, how = from_json(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+photo = skimage.data.astronaut()
+images = np.stack([photo[i*24:i*24+16, i*20:i*20+16] for i in range(8)])
+state = create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
+mesh = devices.batch_mesh(jax.devices()[:count])
+lines = []
+if how == "jit":
+    recipe = build_recipe(config)
+    state = devices.put_replicated(mesh, state)
+    steps = {phase: compile_step(recipe, phase, mesh) for phase in STEPS}
+    batch = devices.put_batch(mesh, images)
+else:
+    recipe = build_recipe(config, "batch")
+    state = jax.device_put_replicated(state, jax.devices()[:count]) if hasattr(
+        jax, "device_put_replicated") else jax.tree.map(lambda x: jnp.stack([x] * count), state)
+    steps = {phase: jax.pmap(functools.partial(step, recipe), axis_name="batch",
+                             devices=jax.devices()[:count]) for phase, step in STEPS.items()}
+    batch = images.reshape(count, -1, *images.shape[1:])
+for phase in ("completion", "discriminator", "joint", "joint"):
+    state, terms = steps[phase](state, batch)
+    lines.append({name: float(np.ravel(value)[0]) for name, value in terms.items()})
+print(json.dumps(lines))
+"""
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "freeform"])
+def test_eight_devices_and_pmap_agree_with_one_device(tiny_config, run_python, kind):
+    from glcic_jax.config import to_json
+
+    config = replace(
+        tiny_config,
+        masks={"kind": kind},
+        augment={"rotate": 0.5, "zoom": 0.5, "blur": 0.5},
+    )
+
+    def losses_of(count: int, how: str):
+        done = run_python("-c", _DEVICES_PROGRAM, to_json(config), str(count), how, devices=8)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    want = losses_of(1, "jit")
+    for count, how in ((8, "jit"), (8, "pmap")):
+        for step, (one, other) in enumerate(zip(want, losses_of(count, how), strict=True)):
+            assert one.keys() == other.keys()
+            for name in one:
+                np.testing.assert_allclose(
+                    other[name], one[name], rtol=2e-4, atol=1e-6, err_msg=f"{how} {step} {name}"
+                )
