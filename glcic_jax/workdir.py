@@ -1,0 +1,122 @@
+"""The directory of a run: whether it may be used, and its `config.json`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from glcic_jax import config as config_lib
+from glcic_jax.config import Config
+from glcic_jax.errors import UserError
+
+CONFIG_NAME = "config.json"
+
+
+def check_workdir(workdir: Path, config: Config) -> None:
+    """Whether a run of `config` may start or go on in `workdir`. Writes nothing.
+
+    Raises:
+        UserError: `workdir` is a file, can't be written to, holds a run whose configuration
+            differs, or checkpoints without a configuration.
+    """
+    workdir = Path(workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"{workdir} is a file; --workdir needs a directory")
+    with _write_errors(workdir):
+        if (workdir / CONFIG_NAME).exists():
+            _require_resumable(workdir, load_config(workdir), config)
+        else:
+            _require_no_foreign_checkpoints(workdir)
+        existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing):
+            pass  # the permission bits alone don't tell: root, read-only mounts
+
+
+def open_workdir(workdir: Path, config: Config) -> None:
+    """Make `workdir` and write `config.json`; call it after `check_workdir`.
+
+    The file is only replaced where settings changed that a resumed run may change.
+
+    Raises:
+        UserError: as `check_workdir`; nothing is written then.
+    """
+    workdir = Path(workdir)
+    check_workdir(workdir, config)
+    path = workdir / CONFIG_NAME
+    if jax.process_index() != 0 or (path.exists() and load_config(workdir) == config):
+        return
+    with _write_errors(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        _replace_file(path, config_lib.to_json(config))
+
+
+@contextlib.contextmanager
+def _write_errors(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"can't write to {workdir}: {error.strerror or error}; choose another --workdir"
+        ) from error
+
+
+def load_config(workdir: Path) -> Config:
+    """The configuration of the run in `workdir`.
+
+    Raises:
+        UserError: there is no run, or its configuration can't be read.
+    """
+    path = Path(workdir) / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"no training run in {workdir}: {path} is missing; give the --workdir of a train.py run"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't read {path}: {error}") from error
+    try:
+        return config_lib.from_json(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _require_resumable(workdir: Path, old: Config, new: Config) -> None:
+    fields = config_lib.differences(old, new)
+    if fields:
+        listed = "; ".join(fields[:4]) + (f"; {len(fields) - 4} more" if len(fields) > 4 else "")
+        raise UserError(
+            f"{workdir} holds a run with other settings ({listed}).\n"
+            "Give another --workdir, or the old values to resume it."
+        )
+
+
+def _require_no_foreign_checkpoints(workdir: Path) -> None:
+    if not workdir.is_dir():
+        return
+    for entry in sorted(workdir.iterdir()):
+        name = entry.name.lower()
+        if name.isdigit() or "checkpoint" in name or name.endswith((".ckpt", ".pt", ".msgpack")):
+            raise UserError(
+                f"{workdir} has no config.json but holds {entry.name}, which this program can't "
+                "have written for a new run; choose another --workdir"
+            )
+
+
+def _replace_file(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one move."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp makes it private; others may want to read the run
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
