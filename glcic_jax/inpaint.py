@@ -1,0 +1,183 @@
+"""Use a trained generator: load one, and fill holes in images of any size.
+
+generator, variables = load_generator("runs/x")
+completed = inpaint_fn(generator, variables, image, mask)
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glcic_jax.checkpoint import Checkpoints
+from glcic_jax.config import Config
+from glcic_jax.errors import UserError
+from glcic_jax.images import composite, pad_to_multiple, to_float, to_uint8
+from glcic_jax.models.registry import build_generator
+from glcic_jax.train_state import abstract_train_state, generator_variables
+from glcic_jax.workdir import load_config
+
+Array = TypeVar("Array", np.ndarray, jax.Array)
+
+
+class Run(NamedTuple):
+    """A trained run: its configuration, generator, variables and the step they are from."""
+
+    config: Config
+    generator: nn.Module
+    variables: Any
+    step: int
+
+
+def load_run(workdir: str | Path) -> Run:
+    """The best checkpoint of a run by validation, or the newest where none was validated.
+
+    Raises:
+        UserError: no run or no readable checkpoint in `workdir`.
+    """
+    workdir = Path(workdir)
+    config = load_config(workdir)
+    abstract = abstract_train_state(config)
+    with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
+        step, state = checkpoints.restore_best(abstract)
+    return Run(config, build_generator(config.model), generator_variables(state), step)
+
+
+def load_generator(workdir: str | Path) -> tuple[nn.Module, Any]:
+    """The generator of a run and its variables, ready for `inpaint_fn`.
+
+    Args:
+        workdir: the directory given to `train.py --workdir`.
+
+    Raises:
+        UserError: no run or no readable checkpoint in `workdir`.
+    """
+    run = load_run(workdir)
+    return run.generator, run.variables
+
+
+def complete(
+    generator: nn.Module, variables: Any, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The network's raw output and the completed image: pure, for use inside other programs.
+
+    Args:
+        generator: static under `jit`.
+        variables: as `load_generator` returns them.
+        image_BxHxWx3: float32 in [0, 1]. Any H and W: both are padded by repeating the border.
+        mask_BxHxWx1: float32, 1 is the hole.
+
+    Returns:
+        Two float32 image_BxHxWx3 in [0, 1]; the second equals the input outside the hole.
+    """
+    height, width = image_BxHxWx3.shape[1:3]
+    multiple = 2**generator.downsamples
+    output = generator.apply(
+        variables,
+        pad_to_multiple(image_BxHxWx3, multiple),
+        pad_to_multiple(mask_BxHxWx1, multiple),
+        train=False,
+    )[:, :height, :width]
+    return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
+
+
+def inpaint_fn(generator: nn.Module, variables: Any, images: Array, masks: Any) -> Array:
+    """Fill the holes of one image or a batch; compiled once for each shape and dtype.
+
+    Also works inside your own `jax.jit` (with `generator` static); the values of the masks can't
+    be checked there.
+
+    Args:
+        generator: as `load_generator` returns it.
+        variables: as `load_generator` returns them.
+        images: RGB, (H, W, 3) or (B, H, W, 3), any H and W. uint8, or float in [0, 1].
+        masks: 1 is the hole, 0 is known: (H, W) or (H, W, 1) for one image, with a leading B for
+            a batch. bool, integer or float.
+
+    Returns:
+        The completed images: shape and dtype as given, every known pixel bit for bit. A NumPy
+        array for NumPy images, otherwise a JAX array. An image with an empty mask comes back as
+        it is.
+
+    Raises:
+        UserError: shapes that don't fit together, a dtype or values outside the contract, a mask
+            with values other than 0 and 1, or one that leaves no pixel of an image known.
+    """
+    images_4d, masks_4d = _as_batch(images, masks)
+    traced = isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer)
+    if not traced:
+        _check_values(images_4d, masks_4d)
+    # JAX would round float64 to float32, known pixels too; those are put back on the host.
+    wide = images_4d.dtype == np.float64 and not jax.config.jax_enable_x64
+    compute = images_4d.astype(np.float32) if wide else images_4d
+    completed = _inpaint(generator, variables, jnp.asarray(compute), jnp.asarray(masks_4d))
+    if isinstance(images, np.ndarray):
+        filled = np.asarray(completed).astype(images.dtype)
+        return np.where(masks_4d != 0, filled, images_4d).reshape(images.shape)
+    return completed.reshape(images.shape)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _inpaint(
+    generator: nn.Module, variables: Any, images: jax.Array, masks: jax.Array
+) -> jax.Array:
+    """images_BxHxWx3 of the caller's dtype, masks_BxHxWx1 of any -> images of the same dtype."""
+    mask = (masks != 0).astype(jnp.float32)
+    is_bytes = images.dtype == jnp.uint8
+    image = to_float(images) if is_bytes else images.astype(jnp.float32)
+    _, completed = complete(generator, variables, image, mask)
+    filled = to_uint8(completed) if is_bytes else completed.astype(images.dtype)
+    return composite(filled, images, mask)
+
+
+def _as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
+    """Check shapes and dtypes; give both a batch axis and the mask a channel."""
+    if not isinstance(images, (np.ndarray, jax.Array)):
+        raise UserError(f"images is a {type(images).__name__}; expected a NumPy or JAX array")
+    masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
+    if images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape:
+        raise UserError(
+            f"images has shape {images.shape}; expected RGB of shape (H, W, 3) or (B, H, W, 3)"
+        )
+    if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+        raise UserError(f"images has dtype {images.dtype}; expected uint8, or float in [0, 1]")
+    if masks.shape == images.shape[:-1]:
+        masks = masks[..., None]
+    if masks.shape != (*images.shape[:-1], 1):
+        raise UserError(
+            f"masks has shape {masks.shape}, images {images.shape}; "
+            f"expected a mask of shape {images.shape[:-1]} or {(*images.shape[:-1], 1)}"
+        )
+    if images.ndim == 3:
+        return images[None], masks[None]
+    return images, masks
+
+
+def _check_values(images_BxHxWx3: Any, masks_BxHxWx1: Any) -> None:
+    values = np.unique(np.asarray(masks_BxHxWx1))
+    if not np.isin(values, (0, 1)).all():
+        shown = ", ".join(str(value) for value in values[:6]) + (", ..." * (len(values) > 6))
+        raise UserError(
+            f"the mask has the values {shown}; expected 0 (known) and 1 (hole) only. "
+            "For a 0/255 mask pass `mask > 127`"
+        )
+    known_B = np.any(np.asarray(masks_BxHxWx1) == 0, axis=(1, 2, 3))
+    if not known_B.all():
+        raise UserError(
+            f"the mask of image {int(np.argmin(known_B))} is 1 everywhere; "
+            "at least one pixel must be known"
+        )
+    if images_BxHxWx3.dtype != np.uint8:
+        known = np.asarray(images_BxHxWx3)[np.asarray(masks_BxHxWx1)[..., 0] == 0]
+        low, high = float(known.min()), float(known.max())
+        if not (low >= 0.0 and high <= 1.0):
+            raise UserError(
+                f"float images must lie in [0, 1]; the known pixels lie in [{low:g}, {high:g}]. "
+                "Divide by 255, or pass uint8"
+            )
