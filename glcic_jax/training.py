@@ -1,0 +1,326 @@
+"""The training loop: phases, cadence, the check for finite losses, saving and resuming.
+
+The mathematics of a step is in `steps.py`; what a run writes is in `writers.py` and
+`checkpoint.py`; validation is the one evaluation loop of `evaluation.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from glcic_jax import data, devices, evaluation
+from glcic_jax.checkpoint import Checkpoints
+from glcic_jax.config import Config, MaskConfig, Phase, check, phase_of, total_steps
+from glcic_jax.errors import UserError
+from glcic_jax.masks import Protocol
+from glcic_jax.steps import STEPS, Recipe, build_recipe
+from glcic_jax.train_state import (
+    TrainState,
+    abstract_train_state,
+    create_train_state,
+    generator_variables,
+)
+from glcic_jax.workdir import check_workdir, open_workdir
+from glcic_jax.writers import Writers
+
+Step = Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]
+
+_VALIDATION_SEED = 0
+_VALIDATION_BATCH = 256
+
+
+def train(workdir: Path, config: Config) -> None:
+    """Run, or go on with, the training run in `workdir` until its last step.
+
+    SIGTERM and Ctrl-C save a checkpoint and return; a second Ctrl-C stops at once.
+
+    Args:
+        workdir: made if it does not exist.
+        config: must agree with the run that is there already, see `config.differences`.
+
+    Raises:
+        UserError: a setting, a source of data or `workdir` can't be used (nothing is written
+            then), or a loss is no longer finite (the last good checkpoint stays).
+    """
+    check(config)
+    mesh = devices.batch_mesh()
+    devices.check_batch(config.data.batch_size, mesh)
+    check_workdir(workdir, config)
+    validation_images = data.open_evaluation(config, "validation")
+    with data.open_training(config) as training_data:
+        open_workdir(workdir, config)
+        with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
+            state = _start_or_resume(config, mesh, checkpoints, training_data)
+            start = int(state.step)
+            active = jax.process_index() == 0
+            with Writers(workdir, total_steps(config), start, active=active) as writers:
+                _announce(writers, config, mesh, state)
+                loop = _Loop(config, mesh, checkpoints, writers, validation_images)
+                loop.run(state, training_data)
+
+
+def compile_step(
+    recipe: Recipe, phase: Phase, mesh: Mesh, resident: jax.Array | None = None
+) -> Step:
+    """One phase's step, jitted over the mesh; donates the state.
+
+    Args:
+        recipe: settings, networks and update rules.
+        phase: completion, discriminator or joint.
+        mesh: the batch is sharded over its axis, the state is on all devices.
+        resident: uint8 image_NxSxSx3 on all devices, if batches are int32 indices_B into it;
+            otherwise batches are uint8 image_BxSxSx3.
+    """
+    step = functools.partial(STEPS[phase], recipe)
+
+    def on_images(state, images):
+        images = jax.lax.with_sharding_constraint(images, devices.batch_sharded(mesh))
+        return step(state, images)
+
+    def on_indices(state, indices, resident):
+        return on_images(state, resident[indices])
+
+    jitted: Any = jax.jit(
+        on_images if resident is None else on_indices,
+        donate_argnums=0,
+        out_shardings=devices.replicated(mesh),
+    )
+    if resident is None:
+        return jitted
+    return lambda state, indices: jitted(state, indices, resident)
+
+
+def _start_or_resume(
+    config: Config, mesh: Mesh, checkpoints: Checkpoints, training_data: data.TrainingData
+) -> TrainState:
+    restored = checkpoints.restore_latest(abstract_train_state(config, devices.replicated(mesh)))
+    if restored is not None:
+        return restored[1]
+    create = jax.jit(create_train_state, static_argnums=1, out_shardings=devices.replicated(mesh))
+    return create(jax.random.key(config.seed), config, training_data.mean_pixel)
+
+
+def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -> None:
+    counts = [
+        sum(leaf.size for leaf in jax.tree.leaves(network.params))
+        for network in (state.generator, state.discriminator)
+    ]
+    kind = mesh.devices.flat[0].device_kind
+    writers.message(
+        f"{mesh.size} device(s) ({kind}); completion network {counts[0]:,} parameters, "
+        f"discriminators {counts[1]:,}; steps {int(state.step)} to {total_steps(config)}"
+    )
+
+
+def validation_protocol(config: MaskConfig) -> Protocol:
+    """The evaluation protocol that comes nearest to the holes of training."""
+    return "rectangle" if config.kind == "rectangles" else config.kind
+
+
+class _Loop:
+    """Steps from one state to the end of the run, with everything that happens in between."""
+
+    def __init__(
+        self,
+        config: Config,
+        mesh: Mesh,
+        checkpoints: Checkpoints,
+        writers: Writers,
+        validation_images: data.ImageSet,
+    ):
+        self._config = config
+        self._mesh = mesh
+        self._recipe = build_recipe(config)
+        self._checkpoints = checkpoints
+        self._writers = writers
+        self._validation_images = validation_images
+        self._window = _Window(config.data.batch_size)
+
+    def run(self, state: TrainState, training_data: data.TrainingData) -> None:
+        loop, total = self._config.loop, total_steps(self._config)
+        start = int(state.step)
+        if start >= total:
+            self._writers.message(f"the run is complete: {total} steps are done")
+            return
+        steps = self._steps(training_data)
+        batches = training_data.batches(
+            start, process_index=jax.process_index(), process_count=jax.process_count()
+        )
+        with _StopSignals() as stop:
+            for done in range(start + 1, total + 1):
+                phase = phase_of(done - 1, self._config.phases)
+                with self._window.waiting():
+                    batch = devices.put_batch(self._mesh, next(batches))
+                state, terms = steps[phase](state, batch)
+                self._window.add(done, phase, terms)
+
+                last = done == total or stop.requested
+                if last or done % loop.log_every == 0 or self._phase_ends(done):
+                    self._flush()
+                validate = done % loop.validate_every == 0 or done == total
+                if last or validate or done % loop.save_every == 0:
+                    self._flush()
+                    score = self._validate(done, state) if validate else None
+                    self._checkpoints.save(done, state, score=score)
+                    self._window.restart()
+                if stop.requested and done < total:
+                    self._checkpoints.wait()
+                    self._writers.message(
+                        f"{stop.requested}: saved step {done}; the same command goes on from there"
+                    )
+                    return
+        self._checkpoints.wait()
+        self._writers.message(f"finished {total} steps")
+
+    def _steps(self, training_data: data.TrainingData) -> dict[Phase, Step]:
+        resident = None
+        if training_data.resident is not None:
+            resident = devices.put_replicated(self._mesh, training_data.resident)
+        phases: tuple[Phase, ...] = ("completion", "discriminator", "joint")
+        return {phase: compile_step(self._recipe, phase, self._mesh, resident) for phase in phases}
+
+    def _phase_ends(self, done: int) -> bool:
+        phases = self._config.phases
+        return phase_of(done - 1, phases) != phase_of(done, phases)
+
+    def _flush(self) -> None:
+        """Fetch the losses since the last call, check that they are finite, report them."""
+        if self._window.empty:
+            return
+        record = self._window.close()
+        self._writers.scalars(
+            record.step,
+            record.phase,
+            record.images_per_second,
+            record.terms,
+            data_wait=record.data_wait,
+        )
+        losses = {name: value for name, value in record.terms.items() if "norm" not in name}
+        self._writers.progress(record.step, record.phase, losses, record.images_per_second)
+
+    def _validate(self, done: int, state: TrainState) -> float:
+        """Score the validation images, draw some; returns the hole's mean PSNR in dB."""
+        variables = generator_variables(state)
+        completer = evaluation.model_completer(self._recipe.generator, variables)
+        protocol = validation_protocol(self._config.masks)
+        results = evaluation.evaluate(
+            {evaluation.MODEL: completer},
+            self._validation_images,
+            protocol=protocol,
+            seed=_VALIDATION_SEED,
+            batch_size=_VALIDATION_BATCH,
+            limit=self._config.loop.validation_images,
+        )
+        hole = results.summary(evaluation.MODEL, "hole")
+        whole = results.summary(evaluation.MODEL, "whole")
+        scores = {
+            "hole_psnr": hole["psnr"],
+            "hole_l1": hole["l1"],
+            "whole_psnr": whole["psnr"],
+            "whole_ssim": whole["ssim"],
+        }
+        self._writers.validation(done, scores)
+        sheet = evaluation.picture_grid(
+            {"completed": completer},
+            self._validation_images,
+            protocol=protocol,
+            seed=_VALIDATION_SEED,
+            count=self._config.loop.sample_images,
+        )
+        self._writers.grid(done, sheet)
+        self._writers.message(
+            f"validation at step {done}: hole PSNR {hole['psnr']:.2f} dB, "
+            f"whole SSIM {whole['ssim']:.3f}"
+        )
+        return hole["psnr"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """Means over the steps of one window, as Python numbers; `data_wait` is a share of time."""
+
+    step: int
+    phase: Phase
+    terms: dict[str, float]
+    images_per_second: float
+    data_wait: float
+
+
+class _Window:
+    """The steps since the last report. Their losses stay on the device until it is closed."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self.restart()
+
+    @property
+    def empty(self) -> bool:
+        return not self._steps
+
+    def restart(self) -> None:
+        self._steps: list[tuple[int, Phase, dict[str, jax.Array]]] = []
+        self._waited = 0.0
+        self._started = time.perf_counter()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent inside counts as waiting for data."""
+        started = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - started
+
+    def add(self, step: int, phase: Phase, terms: dict[str, jax.Array]) -> None:
+        self._steps.append((step, phase, terms))
+
+    def close(self) -> _Record:
+        """Raise a `UserError` if a term is not finite; start the next window."""
+        steps, fetched = self._steps, jax.device_get([terms for _, _, terms in self._steps])
+        seconds = time.perf_counter() - self._started
+        for (step, phase, _), terms in zip(steps, fetched, strict=True):
+            for name, value in terms.items():
+                if not math.isfinite(value):
+                    raise UserError(
+                        f"{name} is {value} at step {step} ({phase} phase); the run stops and its "
+                        "last good checkpoint stays. A lower optimizer.learning-rate may help"
+                    )
+        step, phase, _ = steps[-1]
+        means = {name: float(np.mean([terms[name] for terms in fetched])) for name in fetched[-1]}
+        rate = len(steps) * self._batch_size / seconds
+        record = _Record(step, phase, means, rate, self._waited / seconds)
+        self.restart()
+        return record
+
+
+class _StopSignals:
+    """Turns SIGTERM and the first Ctrl-C into `requested`, the signal's name; then as before."""
+
+    def __init__(self) -> None:
+        self.requested = ""
+
+    def __enter__(self) -> _StopSignals:
+        self._before = {
+            number: signal.signal(number, self._request)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, _frame: FrameType | None) -> None:
+        self.requested = signal.Signals(number).name
+        signal.signal(signal.SIGINT, signal.default_int_handler)

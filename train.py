@@ -1,0 +1,48 @@
+"""Train GLCIC: `python train.py --workdir runs/x`. The same command resumes the run."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from glcic_jax.command_line import run
+from glcic_jax.config import PRESETS, Config, preset
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Train the completion network and its discriminators; run it again to resume."""
+
+    workdir: Path
+    """Directory of the run: config.json, checkpoints, metrics.jsonl, TensorBoard, samples."""
+    preset: str = "photos"
+    """Settings to start from; every other option overrides one of them."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = PRESETS["photos"]
+
+
+def parse_arguments() -> Arguments:
+    """Read the command line; `--preset` decides the defaults of all other options."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default="photos")
+    name = first.parse_known_args()[0].preset
+    return tyro.cli(
+        Arguments,
+        default=Arguments(tyro.MISSING, name, preset(name)),
+        description=f"{Arguments.__doc__} Presets: {', '.join(PRESETS)}.",
+    )
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    # Imported late, so that --help and a mistyped option answer at once.
+    from glcic_jax.training import train
+
+    train(arguments.workdir, arguments.config)
+
+
+if __name__ == "__main__":
+    run(main)
