@@ -47,7 +47,7 @@ class Arguments:
 def main() -> None:
     """Read the command line, then load what is slow to import."""
     arguments = tyro.cli(Arguments, description=Arguments.__doc__)
-    from glcic_jax.evaluation import evaluate_run
+    from glcic_jax.reporting import evaluate_run
 
     options = {
         field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments)

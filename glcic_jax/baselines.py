@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.sparse import SparseEfficiencyWarning
 from skimage.restoration import inpaint_biharmonic
@@ -35,7 +36,7 @@ def classical_fills(mean_pixel: np.ndarray) -> Mapping[str, Completer]:
         mean_pixel: float of shape (3,) in [0, 1], of the training set.
     """
     pixel = np.asarray(mean_pixel, np.float32)
-    pixel_u8 = np.asarray(images.to_uint8(pixel))
+    pixel_u8 = np.asarray(images.to_uint8(jnp.asarray(pixel)))
 
     def one_by_one(method: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Completer:
         return functools.partial(_each_image, method, pixel_u8)

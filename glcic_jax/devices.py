@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import jax
@@ -11,6 +12,15 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from glcic_jax.errors import UserError
 
 BATCH_AXIS = "batch"
+
+
+def set_cpu_devices(count: int) -> None:
+    """Make `count` virtual devices of the CPU; accelerators are left alone.
+
+    Call it before anything asks JAX for its devices. A number in `XLA_FLAGS` goes before.
+    """
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", count)
 
 
 def batch_mesh(devices: list[jax.Device] | None = None) -> Mesh:
@@ -47,5 +57,5 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
         nearest = max(1, batch_size // mesh.size) * mesh.size
         raise UserError(
             f"data.batch-size {batch_size} does not divide by the {mesh.size} devices; "
-            f"the nearest that does is {nearest}"
+            f"the nearest that does is {nearest} (on a CPU, loop.cpu-devices sets their number)"
         )

@@ -78,12 +78,13 @@ def complete(
     """
     height, width = image_BxHxWx3.shape[1:3]
     multiple = 2**generator.downsamples
-    output = generator.apply(
+    padded: Any = generator.apply(
         variables,
         pad_to_multiple(image_BxHxWx3, multiple),
         pad_to_multiple(mask_BxHxWx1, multiple),
         train=False,
-    )[:, :height, :width]
+    )
+    output = padded[:, :height, :width]
     return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
 
 
@@ -114,7 +115,7 @@ def inpaint_fn(generator: nn.Module, variables: Any, images: Array, masks: Any) 
     if not traced:
         _check_values(images_4d, masks_4d)
     # JAX would round float64 to float32, known pixels too; those are put back on the host.
-    wide = images_4d.dtype == np.float64 and not jax.config.jax_enable_x64
+    wide = images_4d.dtype == np.float64 and jax.dtypes.canonicalize_dtype(np.float64) != np.float64
     compute = images_4d.astype(np.float32) if wide else images_4d
     completed = _inpaint(generator, variables, jnp.asarray(compute), jnp.asarray(masks_4d))
     if isinstance(images, np.ndarray):

@@ -289,7 +289,7 @@ def _update_generator(
         decay = jnp.minimum(recipe.config.optimizer.ema_decay, (1 + step) / (10 + step))
         latest = {"params": network.params, "batch_stats": network.batch_stats}
         average = optax.incremental_update(latest, average, 1 - decay)
-    return state.replace(generator=network, average=average), norm
+    return dataclasses.replace(state, generator=network, average=average), norm
 
 
 def _update_discriminator(
@@ -298,7 +298,7 @@ def _update_discriminator(
     network, norm = _update(
         recipe, recipe.discriminator_optimizer, state.discriminator, gradient, batch_stats
     )
-    return state.replace(discriminator=network), norm
+    return dataclasses.replace(state, discriminator=network), norm
 
 
 def _update(
@@ -319,4 +319,4 @@ def _mean_over_devices(recipe: Recipe, tree: Any) -> Any:
 
 
 def _next(state: TrainState) -> TrainState:
-    return state.replace(step=state.step + 1)
+    return dataclasses.replace(state, step=state.step + 1)

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from glcic_jax import data, devices, evaluation
+from glcic_jax import data, devices, evaluation, reporting
 from glcic_jax.checkpoint import Checkpoints
 from glcic_jax.config import Config, MaskConfig, Phase, check, phase_of, total_steps
 from glcic_jax.errors import UserError
@@ -109,7 +109,13 @@ def _start_or_resume(
     restored = checkpoints.restore_latest(abstract_train_state(config, devices.replicated(mesh)))
     if restored is not None:
         return restored[1]
-    create = jax.jit(create_train_state, static_argnums=1, out_shardings=devices.replicated(mesh))
+    create = jax.jit(
+        create_train_state,
+        static_argnums=1,
+        out_shardings=devices.replicated(mesh),
+        # Runs once: what optimizing its dozens of random draws costs is never earned back.
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
     return create(jax.random.key(config.seed), config, training_data.mean_pixel)
 
 
@@ -233,7 +239,7 @@ class _Loop:
             "whole_ssim": whole["ssim"],
         }
         self._writers.validation(done, scores)
-        sheet = evaluation.picture_grid(
+        sheet = reporting.picture_grid(
             {"completed": completer},
             self._validation_images,
             protocol=protocol,

@@ -16,6 +16,12 @@ from glcic_jax.config import Config, DataConfig, LoopConfig, ModelConfig, PhaseC
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Tests compile many programs and run each of them briefly, so the backend's optimizer costs more
+# than it saves. JAX reads this when it first compiles, which is after this file is imported.
+QUICK_COMPILES = "--xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{QUICK_COMPILES} {os.environ.get('XLA_FLAGS', '')}"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 
 @pytest.fixture(scope="session")
 def photo_crops() -> np.ndarray:
@@ -67,7 +73,7 @@ def python_environment(cache: Path, devices: int = 1) -> dict[str, str]:
     return os.environ | {
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{QUICK_COMPILES} --xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }

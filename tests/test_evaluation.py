@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glcic_jax import baselines, evaluation, metrics
+from glcic_jax import baselines, evaluation, metrics, reporting
 from glcic_jax.config import Config, ModelConfig
 from glcic_jax.errors import UserError
 from glcic_jax.models.registry import build_generator
@@ -71,6 +71,16 @@ def _fingerprint(results):
     return digest.hexdigest()
 
 
+def _raw_fingerprint():
+    """A digest of the network's own float32 output, where 8 bits would hide a lost last bit."""
+    truth = np.stack(_image_set(16))
+    mask = evaluation.masks.protocol_masks("center", 0, np.arange(16), SIDE)
+    generator, variables = _model()
+    complete = jax.jit(evaluation.inpaint.complete, static_argnums=0)
+    output, _ = complete(generator, variables, truth.astype(np.float32) / 255, mask)
+    return hashlib.sha256(np.asarray(output).tobytes()).hexdigest()
+
+
 def _evaluate(batch_size, completers=None, **options):
     settings = {"protocol": "rectangle", "seed": 0, **options}
     return evaluation.evaluate(
@@ -88,10 +98,24 @@ def test_batch_size_changes_no_bit(results, batch_size):
     assert _fingerprint(_evaluate(batch_size)) == _fingerprint(results)
 
 
+def test_each_device_always_computes_the_same_number_of_images(monkeypatch):
+    """Other shapes are other compiled programs, which need not round alike."""
+    sizes = []
+
+    def spy(_generator, _mesh, _variables, image_u8, _mask):
+        sizes.append(image_u8.shape[0])
+        return image_u8, jnp.ones(len(image_u8), bool)
+
+    monkeypatch.setattr(evaluation, "_complete_on_mesh", spy)
+    for batch_size in (1, 7, 40):
+        _evaluate(batch_size, {"model": evaluation.model_completer(*_model())})
+    assert set(sizes) == {16 * jax.device_count()}
+
+
 def test_eight_devices_change_no_bit(results):
     program = (
         "import jax; from tests import test_evaluation as t; assert jax.device_count() == 8;"
-        "print(*{t._fingerprint(t._evaluate(size)) for size in (7, 64)})"
+        "print(*{t._fingerprint(t._evaluate(size)) for size in (7, 64)}, t._raw_fingerprint())"
     )
     environment = {
         **os.environ,
@@ -100,10 +124,14 @@ def test_eight_devices_change_no_bit(results):
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [_fingerprint(results)]
+    assert run.stdout.split() == [_fingerprint(results), _raw_fingerprint()]
 
 
 def test_scores_are_those_of_each_image_alone(results):
@@ -160,8 +188,10 @@ def test_a_diverged_model_is_refused():
 
 def test_summaries_and_bins_by_hand():
     mse = np.array([0.01, 0.03, 0.1])
-    scores = {"m": {region: {"mse": mse, "psnr": -10 * np.log10(mse)} for region in metrics.REGIONS}}
-    results = evaluation.Results("center", 0, np.array([0.1, 0.3, 0.25]), scores)
+    scores = {
+        "m": {region: {"mse": mse, "psnr": -10 * np.log10(mse)} for region in metrics.REGIONS}
+    }
+    results = evaluation.Results("center", 0, np.array([0.1, 0.1 + 0.2, 0.25]), scores)
     assert results.mean("m", "hole", "mse") == pytest.approx(0.14 / 3)
     summary = results.summary("m", "hole")
     assert summary["psnr_of_mean_mse"] == pytest.approx(-10 * np.log10(0.14 / 3))
@@ -179,8 +209,8 @@ def workdir(tmp_path, monkeypatch):
     """A directory that loads as a run of the small model, scored on the images above."""
     generator, variables = _model()
     run = SimpleNamespace(config=Config(), generator=generator, variables=variables, step=7)
-    monkeypatch.setattr(evaluation.inpaint, "load_run", lambda _: run)
-    monkeypatch.setattr(evaluation.data, "open_evaluation", lambda *_: _image_set())
+    monkeypatch.setattr(reporting.inpaint, "load_run", lambda _: run)
+    monkeypatch.setattr(reporting.data, "open_evaluation", lambda *_: _image_set())
     return tmp_path
 
 
@@ -194,7 +224,7 @@ def _run(workdir, **changes):
         "methods": ("telea", "model"),
         **changes,
     }
-    evaluation.evaluate_run(workdir, **options)
+    reporting.evaluate_run(workdir, **options)
 
 
 def test_run_writes_scores_and_pictures(workdir, capsys):

@@ -145,7 +145,9 @@ def test_opposite_images_score_the_worst():
         assert float(scores["psnr"][0]) == pytest.approx(0)
         assert float(scores["dice"][0]) == 0
         assert float(scores["iou"][0]) == 0
-        assert float(scores["cross_entropy"][0]) == pytest.approx(-math.log(metrics.LOG_FLOOR), rel=1e-5)
+        assert float(scores["cross_entropy"][0]) == pytest.approx(
+            -math.log(metrics.LOG_FLOOR), rel=1e-5
+        )
 
 
 def test_images_smaller_than_the_window_have_a_similarity():

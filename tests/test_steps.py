@@ -12,9 +12,10 @@ import pytest
 from conftest import replace
 
 from glcic_jax import losses
+from glcic_jax.config import to_json
 from glcic_jax.devices import batch_mesh
 from glcic_jax.images import composite
-from glcic_jax.steps import STEPS, build_recipe, completion_step, discriminator_step, joint_step
+from glcic_jax.steps import STEPS, build_recipe, joint_step
 from glcic_jax.train_state import create_train_state
 from glcic_jax.training import compile_step
 
@@ -30,6 +31,12 @@ def start(config):
     return create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
 
 
+@functools.cache
+def compiled(config, phase):
+    """The step `(state, images) -> (state, terms)`, without donation; compiled once."""
+    return jax.jit(functools.partial(STEPS[phase], build_recipe(config)))
+
+
 def same(one, other) -> bool:
     equal = jax.tree.map(lambda a, b: np.array_equal(np.asarray(a), np.asarray(b)), one, other)
     return all(jax.tree.leaves(equal))
@@ -38,13 +45,8 @@ def same(one, other) -> bool:
 @pytest.mark.parametrize("fusion", ["joint", "separate"])
 def test_each_phase_updates_its_own_networks(tiny_config, images, fusion):
     config = replace(tiny_config, model={"fusion": fusion})
-    recipe = build_recipe(config)
-    state = start(config)
-    state, _ = jax.jit(functools.partial(joint_step, recipe))(state, images)
-    after = {
-        phase: jax.jit(functools.partial(STEPS[phase], recipe))(state, images)[0]
-        for phase in PHASES
-    }
+    state, _ = compiled(config, "joint")(start(config), images)
+    after = {phase: compiled(config, phase)(state, images)[0] for phase in PHASES}
     assert same(after["completion"].discriminator, state.discriminator)
     assert not same(after["completion"].generator.params, state.generator.params)
     assert same(after["discriminator"].generator, state.generator)
@@ -59,9 +61,9 @@ def test_each_phase_updates_its_own_networks(tiny_config, images, fusion):
 def test_adversarial_weight_zero_leaves_plain_completion(tiny_config, images):
     """Without the adversarial term the joint step moves the generator as phase 1 does."""
     config = replace(tiny_config, losses={"joint_weight": 0.0})
-    recipe, state = build_recipe(config), start(config)
-    alone, _ = completion_step(recipe, state, images)
-    joint, _ = joint_step(recipe, state, images)
+    state = start(config)
+    alone, _ = compiled(config, "completion")(state, images)
+    joint, _ = compiled(config, "joint")(state, images)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
         alone.generator.params,
@@ -84,7 +86,7 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
     )
     recipe, state = build_recipe(config), start(config)
     # A first step moves the generator's zero-initialised output layer away from zero.
-    state, _ = joint_step(recipe, state, images)
+    state, _ = compiled(config, "joint")(state, images)
     from glcic_jax import steps
 
     batch = steps._draw_batch(recipe, state, images)
@@ -103,9 +105,9 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
         return generator_loss, discriminator_loss
 
     params = (state.generator.params, state.discriminator.params)
-    generator_gradient = jax.grad(lambda p: both_losses(p, params[1])[0])(params[0])
-    discriminator_gradient = jax.grad(lambda p: both_losses(params[0], p)[1])(params[1])
-    _, terms = joint_step(recipe, state, images)
+    generator_gradient = jax.jit(jax.grad(lambda p: both_losses(p, params[1])[0]))(params[0])
+    discriminator_gradient = jax.jit(jax.grad(lambda p: both_losses(params[0], p)[1]))(params[1])
+    moved, terms = compiled(config, "joint")(state, images)
     norm = lambda tree: np.sqrt(sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(tree)))  # noqa: E731
     np.testing.assert_allclose(
         terms["generator_gradient_norm"], norm(generator_gradient), rtol=1e-4
@@ -116,7 +118,6 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
     expected, _ = recipe.generator_optimizer.update(
         generator_gradient, state.generator.opt_state, params[0]
     )
-    moved, _ = joint_step(recipe, state, images)
     jax.tree.map(
         lambda update, new, old: np.testing.assert_allclose(new - old, update, atol=2e-4),
         expected,
@@ -160,34 +161,36 @@ def test_one_compilation_and_donated_buffers(tiny_config, images, phase):
 def test_training_lowers_the_loss(tiny_config, images):
     config = replace(
         tiny_config,
-        model={"width": 8},
+        model={"width": 8, "fill": "mean"},
         optimizer={"schedule": "constant", "warmup_steps": 0, "learning_rate": 0.005},
     )
-    recipe, state = build_recipe(config), start(config)
-    step = jax.jit(functools.partial(completion_step, recipe))
+    step, state = compiled(config, "completion"), start(config)
     values = []
-    for _ in range(60):
+    for _ in range(100):
         state, terms = step(state, images)
         values.append(float(terms["reconstruction"]))
-    assert np.mean(values[-10:]) < 0.7 * np.mean(values[:10])
+    assert np.mean(values[-20:]) < 0.5 * np.mean(values[:10])
 
 
 def test_discriminators_learn_to_tell(tiny_config, images):
-    config = replace(tiny_config, optimizer={"discriminator_learning_rate": 0.01})
-    recipe, state = build_recipe(config), start(config)
-    step = jax.jit(functools.partial(discriminator_step, recipe))
+    config = replace(
+        tiny_config,
+        model={"fill": "mean", "discriminator_width": 8, "dense_features": 32},
+        optimizer={"discriminator_learning_rate": 0.003},
+    )
+    step, state = compiled(config, "discriminator"), start(config)
     values = []
     for _ in range(60):
         state, terms = step(state, images)
         values.append(float(terms["joint_real"] + terms["joint_completed"]))
-    assert np.mean(values[-10:]) < 0.6 * np.mean(values[:5])
+    assert np.mean(values[-10:]) < 0.5 * np.mean(values[:5])
 
 
 def test_moving_average_follows_the_weights(tiny_config, images):
     config = replace(tiny_config, optimizer={"ema_decay": 0.5})
-    recipe, state = build_recipe(config), start(config)
+    state = start(config)
     before = state.average
-    state, _ = completion_step(recipe, state, images)
+    state, _ = compiled(config, "completion")(state, images)
     decay = min(0.5, 1 / 10)
     jax.tree.map(
         lambda old, new, average: np.testing.assert_allclose(
@@ -204,54 +207,53 @@ import functools, json, sys
 import jax, jax.numpy as jnp, numpy as np
 import skimage.data
 from glcic_jax import devices
-from glcic_jax.config import Config, from_json
+from glcic_jax.config import from_json
 from glcic_jax.steps import STEPS, build_recipe
 from glcic_jax.train_state import create_train_state
 from glcic_jax.training import compile_step
 
-config, count, how = from_json(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+config = from_json(sys.argv[1])
 photo = skimage.data.astronaut()
 images = np.stack([photo[i*24:i*24+16, i*20:i*20+16] for i in range(8)])
-state = create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
-mesh = devices.batch_mesh(jax.devices()[:count])
-lines = []
-if how == "jit":
-    recipe = build_recipe(config)
-    state = devices.put_replicated(mesh, state)
-    steps = {phase: compile_step(recipe, phase, mesh) for phase in STEPS}
-    batch = devices.put_batch(mesh, images)
-else:
+initial = jax.jit(create_train_state, static_argnums=1)(
+    jax.random.key(0), config, np.full(3, 0.5, np.float32))
+initial = jax.tree.map(np.asarray, initial)
+
+def losses_of(steps, state, batch):
+    lines = []
+    for phase in ("completion", "discriminator", "joint", "joint"):
+        state, terms = steps[phase](state, batch)
+        lines.append({name: float(np.ravel(value)[0]) for name, value in terms.items()})
+    return lines
+
+def jitted(count):
+    mesh = devices.batch_mesh(jax.devices()[:count])
+    steps = {phase: compile_step(build_recipe(config), phase, mesh) for phase in STEPS}
+    return losses_of(
+        steps, devices.put_replicated(mesh, initial), devices.put_batch(mesh, images))
+
+def mapped(count):
     recipe = build_recipe(config, "batch")
-    state = jax.device_put_replicated(state, jax.devices()[:count]) if hasattr(
-        jax, "device_put_replicated") else jax.tree.map(lambda x: jnp.stack([x] * count), state)
-    steps = {phase: jax.pmap(functools.partial(step, recipe), axis_name="batch",
-                             devices=jax.devices()[:count]) for phase, step in STEPS.items()}
-    batch = images.reshape(count, -1, *images.shape[1:])
-for phase in ("completion", "discriminator", "joint", "joint"):
-    state, terms = steps[phase](state, batch)
-    lines.append({name: float(np.ravel(value)[0]) for name, value in terms.items()})
-print(json.dumps(lines))
+    steps = {phase: jax.pmap(functools.partial(step, recipe), axis_name="batch")
+             for phase, step in STEPS.items()}
+    state = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), initial)
+    return losses_of(steps, state, images.reshape(count, -1, *images.shape[1:]))
+
+print(json.dumps([jitted(1), jitted(8), mapped(8)]))
 """
 
 
-@pytest.mark.parametrize("kind", ["rectangle", "freeform"])
-def test_eight_devices_and_pmap_agree_with_one_device(tiny_config, run_python, kind):
-    from glcic_jax.config import to_json
-
+def test_eight_devices_and_pmap_agree_with_one_device(tiny_config, run_python):
     config = replace(
         tiny_config,
-        masks={"kind": kind},
+        masks={"kind": "freeform"},
         augment={"rotate": 0.5, "zoom": 0.5, "blur": 0.5},
     )
-
-    def losses_of(count: int, how: str):
-        done = run_python("-c", _DEVICES_PROGRAM, to_json(config), str(count), how, devices=8)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout.splitlines()[-1])
-
-    want = losses_of(1, "jit")
-    for count, how in ((8, "jit"), (8, "pmap")):
-        for step, (one, other) in enumerate(zip(want, losses_of(count, how), strict=True)):
+    done = run_python("-c", _DEVICES_PROGRAM, to_json(config), devices=8)
+    assert done.returncode == 0, done.stderr[-2000:]
+    want, *others = json.loads(done.stdout.splitlines()[-1])
+    for how, got in zip(("jit", "pmap"), others, strict=True):
+        for step, (one, other) in enumerate(zip(want, got, strict=True)):
             assert one.keys() == other.keys()
             for name in one:
                 np.testing.assert_allclose(

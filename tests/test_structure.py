@@ -21,6 +21,7 @@ LAYERS = (
     ("inpaint",),
     ("baselines",),
     ("evaluation",),
+    ("reporting",),
     ("training",),
     ("command_line",),
 )

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+_FEWEST_FEATURES = 8
 
 
 def convolve(
@@ -73,9 +74,29 @@ def convolve(
         # 1.6 times faster (one 32x32x128 was even); fewer channels or smaller maps gain less.
         def on_cpu(x, kernel):
             return _convolve_row_gradient(x, kernel, dilation)
+    elif kernel_KxKxCxF.shape[3] < _FEWEST_FEATURES:
+
+        def on_cpu(x, kernel):
+            return _convolve_widened(x, kernel, stride, dilation)
     else:
         return native(x_BxHxWxC, kernel_KxKxCxF)
     return _per_platform(on_cpu, native, x_BxHxWxC, kernel_KxKxCxF)
+
+
+def _convolve_widened(
+    x_BxHxWxC: jax.Array, kernel_KxKxCxF: jax.Array, stride: int, dilation: int
+) -> jax.Array:
+    """`convolve_native` with zero features added and cut off again.
+
+    With so few features the CPU's native operator shares each output value's additions out over
+    its threads, so that the last bits would depend on the number of cores and of devices.
+    """
+    count = kernel_KxKxCxF.shape[3]
+    missing = ((0, 0), (0, 0), (0, 0), (0, _FEWEST_FEATURES - count))
+    wide = convolve_native(
+        x_BxHxWxC, jnp.pad(kernel_KxKxCxF, missing), stride=stride, dilation=dilation
+    )
+    return wide[..., :count]
 
 
 def convolve_transpose(x_BxHxWxC: jax.Array, kernel_4x4xCxF: jax.Array) -> jax.Array:

@@ -1,0 +1,218 @@
+"""What `evaluate.py` shows of an evaluation: tables, a sheet of pictures, `results.json`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from glcic_jax import baselines, data, images, inpaint, masks, metrics
+from glcic_jax.baselines import Completer
+from glcic_jax.errors import UserError
+from glcic_jax.evaluation import MODEL, Images, Results, evaluate, examples, model_completer
+
+_COLUMNS = (
+    ("PSNR dB", "psnr", 2),
+    ("of mean MSE", "psnr_of_mean_mse", 2),
+    ("SSIM", "ssim", 3),
+    ("L1", "l1", 4),
+    ("MSE", "mse", 5),
+    ("L2 millions", "l2_millions", 3),
+    ("Dice", "dice", 4),
+    ("Keras Dice", "keras_dice", 3),
+    ("IoU", "iou", 4),
+    ("cross entropy", "cross_entropy", 3),
+)
+
+
+def score_table(results: Results, region: metrics.Region) -> Table:
+    """A table for the terminal: methods as rows, at most 120 columns wide."""
+    summaries = {name: results.summary(name, region) for name in results.scores}
+    first = next(iter(summaries.values()))
+    place = "inside the hole" if region == "hole" else "over the whole image"
+    table = Table(
+        title=f"{results.protocol}: {len(results)} images, {place}",
+        caption=f"A perfect copy scores PSNR {metrics.PSNR_CAP:.2f} dB, "
+        f"Keras Dice {first['keras_dice_ceiling']:.3f}, "
+        f"cross entropy {first['cross_entropy_floor']:.3f}; SSIM, Dice and IoU 1.",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+    )
+    table.add_column("method", no_wrap=True)
+    for title, _, _ in _COLUMNS:
+        table.add_column(title, justify="right", min_width=6)
+    for name, summary in summaries.items():
+        values = [f"{summary[metric]:.{digits}f}" for _, metric, digits in _COLUMNS]
+        table.add_row(name, *values, style="bold" if name == MODEL else None)
+    return table
+
+
+def picture_grid(
+    completers: Mapping[str, Completer],
+    image_set: Images,
+    *,
+    protocol: masks.Protocol,
+    seed: int,
+    count: int = 8,
+) -> np.ndarray:
+    """The first images as a labelled sheet: input with its hole in grey, each method, original.
+
+    Small images are enlarged by a whole factor without smoothing. The masks are `evaluate`'s.
+
+    Returns:
+        uint8 image_HxWx3.
+    """
+    indices = np.arange(min(count, len(image_set)))
+    truth, mask = examples(image_set, indices, protocol, seed)
+    blanked = np.where(mask > 0.5, np.uint8(0), truth)
+    rows = {
+        "input": np.where(mask > 0.5, np.uint8(128), truth),
+        **{name: completer(blanked, mask) for name, completer in completers.items()},
+        "original": truth,
+    }
+    factor = max(1, 96 // truth.shape[1])
+    enlarged = [row.repeat(factor, axis=1).repeat(factor, axis=2) for row in rows.values()]
+    gap, margin = 4, 96
+    sheet = Image.fromarray(images.grid(enlarged, gap))
+    page = Image.new("RGB", (sheet.width + margin, sheet.height), "white")
+    page.paste(sheet, (margin, 0))
+    draw = ImageDraw.Draw(page)
+    side = truth.shape[1] * factor
+    for number, name in enumerate(rows):
+        middle = number * (side + gap) + side // 2
+        draw.text((margin - 6, middle), name, fill="black", anchor="rm")
+    return np.asarray(page)
+
+
+# --- Evaluation of a run ------------------------------------------------------------------------
+
+
+def evaluate_run(
+    workdir: Path,
+    *,
+    protocol: masks.Protocol,
+    split: data.Split,
+    seed: int,
+    batch_size: int,
+    limit: int | None,
+    methods: Sequence[str],
+) -> None:
+    """Score a trained model and the classical fills; print tables, write results and pictures.
+
+    Writes `<workdir>/results-<protocol>-<split>.png`, and puts the scores into
+    `<workdir>/results.json` under the key `<protocol>-<split>`; other keys stay as they are.
+
+    Raises:
+        UserError: no checkpoint, a setting out of range, unreadable data, a `results.json` that is
+            something else, or a file that can't be written. Nothing is written then.
+    """
+    _check_settings(seed, batch_size, limit, methods)
+    run = inpaint.load_run(workdir)
+    _read_results(workdir / "results.json")
+    image_set = data.open_evaluation(run.config, split)
+    completers: dict[str, Completer] = {
+        **baselines.classical_fills(run.variables["constants"]["mean_pixel"]),
+        MODEL: model_completer(run.generator, run.variables),
+    }
+    completers = {name: completers[name] for name in completers if name in methods}
+    with _progress(min(len(image_set), limit or len(image_set))) as progress:
+        results = evaluate(
+            completers,
+            image_set,
+            protocol=protocol,
+            seed=seed,
+            batch_size=batch_size,
+            limit=limit,
+            progress=progress,
+        )
+    sheet = picture_grid(completers, image_set, protocol=protocol, seed=seed)
+    key = f"{protocol}-{split}"
+    entry = {
+        "split": split,
+        "step": run.step,
+        "image_size": run.config.image_size,
+        "sources": list(run.config.data.sources),
+        "fill": run.config.model.fill,
+        "width": run.config.model.width,
+        **results.to_dict(),
+    }
+    written = _write(workdir, key, entry, sheet)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    for region in metrics.REGIONS:
+        console.print(score_table(results, region))
+    console.print(f"step {run.step}, seed {seed}; {' '.join(map(str, written))}", soft_wrap=True)
+
+
+def _check_settings(seed: int, batch_size: int, limit: int | None, methods: Sequence[str]) -> None:
+    if not 0 <= seed < 2**31:
+        raise UserError(f"seed is {seed}; it must lie between 0 and {2**31 - 1}")
+    if batch_size < 1:
+        raise UserError(f"batch-size is {batch_size}; it must be at least 1")
+    if limit is not None and limit < 1:
+        raise UserError(f"limit is {limit}; it must be at least 1, or left out for all images")
+    if not methods:
+        raise UserError("no method was named; leave --methods out to score all of them")
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr where that is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("images", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _write(
+    workdir: Path, key: str, entry: dict[str, Any], sheet_u8: np.ndarray
+) -> tuple[Path, Path]:
+    """Save the pictures, and the scores among those of other keys; the paths of both files."""
+    results_path, grid_path = workdir / "results.json", workdir / f"results-{key}.png"
+    # Read again: another evaluation may have finished in the meantime.
+    document = {**_read_results(results_path), key: entry}
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    _replace(grid_path, lambda temporary: Image.fromarray(sheet_u8).save(temporary, format="PNG"))
+    _replace(results_path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return results_path, grid_path
+
+
+def _read_results(path: Path) -> dict[str, Any]:
+    """The entries of an existing `results.json`; none where there is no file."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read ({error}); move it away and try again") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path} holds no results of an evaluation; move it away and try again")
+    return document
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file whole or not at all."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror or error}") from error
