@@ -6,9 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from glcic_jax.command_line import run
+from glcic_jax.command_line import parse, run
 
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
 
@@ -46,7 +44,7 @@ class Arguments:
 
 def main() -> None:
     """Read the command line, then load what is slow to import."""
-    arguments = tyro.cli(Arguments, description=Arguments.__doc__)
+    arguments = parse(Arguments, description=Arguments.__doc__)
     from glcic_jax.reporting import evaluate_run
 
     options = {

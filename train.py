@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from glcic_jax.command_line import run
+from glcic_jax.command_line import parse, run
 from glcic_jax.config import PRESETS, Config, preset
 
 
@@ -29,7 +29,7 @@ def parse_arguments() -> Arguments:
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="photos")
     name = first.parse_known_args()[0].preset
-    return tyro.cli(
+    return parse(
         Arguments,
         default=Arguments(tyro.MISSING, name, preset(name)),
         description=f"{Arguments.__doc__} Presets: {', '.join(PRESETS)}.",

@@ -173,7 +173,9 @@ class _Loop:
                 state, terms = steps[phase](state, batch)
                 self._window.add(done, phase, terms)
 
-                last = done == total or stop.requested
+                # Read once: a signal that comes later in this pass is served by the next one.
+                stopped_by = stop.requested
+                last = done == total or bool(stopped_by)
                 if last or done % loop.log_every == 0 or self._phase_ends(done):
                     self._flush()
                 validate = done % loop.validate_every == 0 or done == total
@@ -182,10 +184,10 @@ class _Loop:
                     score = self._validate(done, state) if validate else None
                     self._checkpoints.save(done, state, score=score)
                     self._window.restart()
-                if stop.requested and done < total:
+                if stopped_by and done < total:
                     self._checkpoints.wait()
                     self._writers.message(
-                        f"{stop.requested}: saved step {done}; the same command goes on from there"
+                        f"{stopped_by}: saved step {done}; the same command goes on from there"
                     )
                     return
         self._checkpoints.wait()

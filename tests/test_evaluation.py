@@ -120,7 +120,7 @@ def test_eight_devices_change_no_bit(results):
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     run = subprocess.run(
