@@ -51,7 +51,8 @@ def run(main: Callable[[], None]) -> None:
 def _condense(box: str) -> str:
     """The text inside tyro's framed complaint: its first paragraph, and the option it suggests."""
     lines = [line.strip(" │╭╮╰╯\t") for line in box.splitlines()]
-    paragraphs, current = [], []
+    paragraphs: list[str] = []
+    current: list[str] = []
     for line in lines:
         if "───" in line or not line:
             paragraphs.append(" ".join(current))

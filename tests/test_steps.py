@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,10 +65,8 @@ def test_adversarial_weight_zero_leaves_plain_completion(tiny_config, images):
     state = start(config)
     alone, _ = compiled(config, "completion")(state, images)
     joint, _ = compiled(config, "joint")(state, images)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
-        alone.generator.params,
-        joint.generator.params,
+    chex.assert_trees_all_close(
+        alone.generator.params, joint.generator.params, rtol=1e-5, atol=1e-7
     )
 
 
@@ -118,12 +117,8 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
     expected, _ = recipe.generator_optimizer.update(
         generator_gradient, state.generator.opt_state, params[0]
     )
-    jax.tree.map(
-        lambda update, new, old: np.testing.assert_allclose(new - old, update, atol=2e-4),
-        expected,
-        moved.generator.params,
-        params[0],
-    )
+    change = jax.tree.map(jnp.subtract, moved.generator.params, params[0])
+    chex.assert_trees_all_close(change, expected, atol=2e-4)
 
 
 def test_the_generator_runs_forward_once_in_the_joint_step(tiny_config, images, monkeypatch):
@@ -192,14 +187,10 @@ def test_moving_average_follows_the_weights(tiny_config, images):
     before = state.average
     state, _ = compiled(config, "completion")(state, images)
     decay = min(0.5, 1 / 10)
-    jax.tree.map(
-        lambda old, new, average: np.testing.assert_allclose(
-            average, decay * old + (1 - decay) * new, rtol=1e-5, atol=1e-7
-        ),
-        before["params"],
-        state.generator.params,
-        state.average["params"],
+    expected = jax.tree.map(
+        lambda old, new: decay * old + (1 - decay) * new, before["params"], state.generator.params
     )
+    chex.assert_trees_all_close(state.average["params"], expected, rtol=1e-5, atol=1e-7)
 
 
 _DEVICES_PROGRAM = """

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -122,8 +123,7 @@ def test_killed_in_each_phase_and_resumed_is_bit_for_bit_the_same(
 
     (step, want), (other_step, got) = final_state(whole), final_state(parts)
     assert step == other_step == 120
-    for one, other in zip(jax.tree.leaves(want), jax.tree.leaves(got), strict=True):
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    chex.assert_trees_all_equal(got, want, strict=True)
 
     steps = [line["step"] for line in lines(parts) if line["phase"] != "validation"]
     assert steps == list(range(1, 121))

@@ -1,0 +1,42 @@
+"""Draw the curves of a run: `python docs/draw_curve.py runs/x curve.png`. Needs matplotlib."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+def main() -> None:
+    workdir, picture = Path(sys.argv[1]), Path(sys.argv[2])
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+
+    for name, label in (
+        ("reconstruction", "reconstruction (squared error)"),
+        ("joint_real", "discriminators, real"),
+        ("joint_completed", "discriminators, completed"),
+    ):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axis = left if name == "reconstruction" else right
+        if points:
+            axis.plot(*zip(*points, strict=True), label=label, linewidth=0.8)
+    left.set(xlabel="step", ylabel="mean over the batch", title="Reconstruction and validation")
+    right.set(xlabel="step", ylabel="cross entropy", title="Discriminators")
+    scores = left.twinx()
+    points = [(line["step"], line["hole_psnr"]) for line in lines if "hole_psnr" in line]
+    scores.plot(*zip(*points, strict=True), "o-", color="black", label="validation hole PSNR")
+    scores.set_ylabel("hole PSNR, dB")
+    scores.legend(loc="center right")
+    left.legend(loc="upper right")
+    right.legend()
+    figure.savefig(picture, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
