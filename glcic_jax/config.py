@@ -231,13 +231,16 @@ def phase_of(step: int, phases: PhaseConfig) -> Phase:
 
 # --- Presets ------------------------------------------------------------------------------------
 
-# The paper's adversarial weight suits its 256 px images. At 32 px, where the completion network
-# starts from the harmonic fill, it raised the error in the hole by a fifth within 100 joint steps.
+# With the paper's adversarial weight, 0.0004, and the harmonic fill, 150 joint steps on photographs
+# at 32 px took the validation PSNR from 28.1 to 22.1 dB.
 _SMALL_LOSSES = LossConfig(joint_weight=0.00005)
 
 _PHOTOS = Config(
     data=DataConfig(min_scale=4.0, max_scale=16.0),
-    losses=_SMALL_LOSSES,
+    # Near a photograph's own scale a few crops with hard edges hold most of the squared error, and
+    # a short run learned nothing from it beyond the harmonic fill.
+    losses=dataclasses.replace(_SMALL_LOSSES, reconstruction="absolute"),
+    optimizer=OptimizerConfig(ema_decay=0.99),
 )
 _CIFAR100 = Config(
     data=DataConfig(sources=("cifar100",)),
