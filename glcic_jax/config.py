@@ -31,9 +31,9 @@ class DataConfig:
     batch_size: int = 64
     """Images a step, over all devices."""
     min_scale: float = 1.0
-    """Photographs: smallest shortest edge after the random resize, in units of the image side."""
+    """folder: smallest shortest edge after the random resize, in units of the image side."""
     max_scale: float = 1.5
-    """Photographs: largest shortest edge after the random resize, in units of the image side."""
+    """folder: largest shortest edge after the random resize, in units of the image side."""
     workers: int = 2
     """Processes that decode a streaming source. 0: threads of this process."""
     resident_megabytes: int = 1024
@@ -236,7 +236,6 @@ def phase_of(step: int, phases: PhaseConfig) -> Phase:
 _SMALL_LOSSES = LossConfig(joint_weight=0.00005)
 
 _PHOTOS = Config(
-    data=DataConfig(min_scale=4.0, max_scale=16.0),
     # Near a photograph's own scale a few crops with hard edges hold most of the squared error, and
     # a short run learned nothing from it beyond the harmonic fill.
     losses=dataclasses.replace(_SMALL_LOSSES, reconstruction="absolute"),

@@ -156,18 +156,18 @@ POISON = """
 import runpy, sys
 import jax.numpy as jnp
 from glcic_jax import losses
-plain = losses.masked_squared_error
-def poisoned(output, truth, mask):
-    far = jnp.abs(output - truth).max() > 1
-    return plain(output, truth, mask) + jnp.where(far, jnp.nan, 0)
-losses.masked_squared_error = poisoned
+plain = losses.reconstruction_loss
+def poisoned(output, truth, mask, config):
+    # Sides are 4 to 8 pixels: about every eighth batch starts with so large a hole.
+    return plain(output, truth, mask, config) + jnp.where(mask[0].sum() > 55, jnp.nan, 0)
+losses.reconstruction_loss = poisoned
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, environment):
-    """A diverging run, with a loss that is NaN as soon as an output is far out of range."""
+    """A run in which some batches have a loss that is NaN."""
     workdir = tmp_path / "x"
     options = (
         "--optimizer.learning-rate",

@@ -32,6 +32,11 @@ SHARES = {
 motorcycle show one scene; those of a telescope and an eye are mostly plain ground. Validation has
 a smooth photograph, the rocket's sky, and a busy one, stained tissue under a microscope."""
 
+PHOTO_SCALES = (4.0, 16.0)
+"""Smallest and largest shortest edge after the random resize, in units of the image side. There are
+few photographs, so the crops are cut near their own scale, where they differ most; much smaller,
+they are mostly texture that nothing can predict."""
+
 COUNTS = {"train": 16384, "validation": 500, "test": 1000}
 """Crops of each split."""
 

@@ -14,7 +14,7 @@ from glcic_jax.config import Config
 from glcic_jax.data.cifar100 import Cifar100
 from glcic_jax.data.crops import CropSettings
 from glcic_jax.data.folder import Folder
-from glcic_jax.data.photos import Photos
+from glcic_jax.data.photos import PHOTO_SCALES, Photos
 from glcic_jax.errors import UserError
 
 Split = Literal["train", "validation", "test"]
@@ -99,12 +99,13 @@ def open_evaluation(config: Config, split: Split) -> ImageSet:
 
 def _open(source: str, config: Config, split: Split) -> ImageSet:
     data = config.data
-    crops = CropSettings(config.image_size, data.min_scale, data.max_scale)
     if source == "photos":
+        crops = CropSettings(config.image_size, *PHOTO_SCALES)
         return Photos(split, crops, fixed_bytes=data.resident_megabytes * 10**6)
     if source == "cifar100":
         return Cifar100(split)
     if source.startswith("folder:"):
+        crops = CropSettings(config.image_size, data.min_scale, data.max_scale)
         return Folder(source.removeprefix("folder:"), split, crops)
     raise UserError(f"data.sources has {source!r}; known are photos, cifar100, folder:PATH")
 
