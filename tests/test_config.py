@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from conftest import replace
+from support import replace
 
 from glcic_jax import config as config_lib
 from glcic_jax.config import PRESETS, Config, PhaseConfig

@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
-from conftest import ROOT, python_environment
 from PIL import Image
+from support import ROOT, python_environment
 
 from glcic_jax.checkpoint import Checkpoints
 from glcic_jax.devices import batch_mesh, replicated

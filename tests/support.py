@@ -1,0 +1,39 @@
+"""What several tests need: changed configurations, and the environment of child processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from glcic_jax.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Tests compile many programs and run each of them briefly, so the backend's optimizer costs more
+# than it saves. JAX reads this when it first compiles, which is after this file is imported.
+QUICK_COMPILES = "--xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{QUICK_COMPILES} {os.environ.get('XLA_FLAGS', '')}"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def python_environment(cache: Path, devices: int = 1) -> dict[str, str]:
+    """Environment of a child process: some virtual devices, compiled programs kept in `cache`."""
+    return os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{QUICK_COMPILES} --xla_force_host_platform_device_count={devices}",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+def replace(config: Config, **parts) -> Config:
+    """`replace(config, model={"width": 8}, seed=1)`: a changed copy, tables by their fields."""
+    changed = {
+        name: dataclasses.replace(getattr(config, name), **value)
+        if isinstance(value, dict)
+        else value
+        for name, value in parts.items()
+    }
+    return dataclasses.replace(config, **changed)
