@@ -203,7 +203,7 @@ from glcic_jax.steps import STEPS, build_recipe
 from glcic_jax.train_state import create_train_state
 from glcic_jax.training import compile_step
 
-config = from_json(sys.argv[1])
+config, phases = from_json(sys.argv[1]), ("completion", "joint")
 photo = skimage.data.astronaut()
 images = np.stack([photo[i*24:i*24+16, i*20:i*20+16] for i in range(8)])
 initial = jax.jit(create_train_state, static_argnums=1)(
@@ -219,14 +219,14 @@ def losses_of(steps, state, batch):
 
 def jitted(count):
     mesh = devices.batch_mesh(jax.devices()[:count])
-    steps = {phase: compile_step(build_recipe(config), phase, mesh) for phase in ("completion", "joint")}
+    steps = {phase: compile_step(build_recipe(config), phase, mesh) for phase in phases}
     return losses_of(
         steps, devices.put_replicated(mesh, initial), devices.put_batch(mesh, images))
 
 def mapped(count):
     recipe = build_recipe(config, "batch")
-    steps = {phase: jax.pmap(functools.partial(step, recipe), axis_name="batch")
-             for phase, step in STEPS.items() if phase != "discriminator"}
+    steps = {phase: jax.pmap(functools.partial(STEPS[phase], recipe), axis_name="batch")
+             for phase in phases}
     state = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), initial)
     return losses_of(steps, state, images.reshape(count, -1, *images.shape[1:]))
 
