@@ -245,7 +245,7 @@ _CIFAR100 = Config(
     data=DataConfig(sources=("cifar100",)),
     losses=_SMALL_LOSSES,
     optimizer=OptimizerConfig(warmup_steps=200, ema_decay=0.998),
-    phases=PhaseConfig(completion_steps=5200, discriminator_steps=150, joint_steps=800),
+    phases=PhaseConfig(completion_steps=9600, discriminator_steps=200, joint_steps=1200),
     loop=LoopConfig(validate_every=1000, save_every=500, validation_images=3000),
 )
 _STUDY = dataclasses.replace(
