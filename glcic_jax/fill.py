@@ -8,9 +8,26 @@ add what a smooth surface lacks.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+
+class Frame(NamedTuple):
+    """Where a window lies in the image that it was cut from; integers, or int32 scalars.
+
+    Rows from `height` and columns from `width` on lie outside the image. `side` is the longer side
+    of the whole image. All in pixels.
+    """
+
+    height: int | jax.Array
+    width: int | jax.Array
+    side: int | jax.Array
+
+    def halved(self) -> Frame:
+        """The frame in cells of twice the side."""
+        return Frame(*((length + 1) // 2 for length in self))
 
 
 def mean_fill(image: jax.Array, mask: jax.Array, mean_pixel: jax.Array) -> jax.Array:
@@ -28,7 +45,11 @@ def mean_fill(image: jax.Array, mask: jax.Array, mean_pixel: jax.Array) -> jax.A
 
 
 def harmonic_fill(
-    image: jax.Array, mask: jax.Array, mean_pixel: jax.Array, sweeps: int = 16
+    image: jax.Array,
+    mask: jax.Array,
+    mean_pixel: jax.Array,
+    sweeps: int = 16,
+    frame: Frame | None = None,
 ) -> jax.Array:
     """The smooth solution of Laplace's equation in the hole.
 
@@ -43,36 +64,50 @@ def harmonic_fill(
         mask: mask_BxHxWx1, 1 is the hole.
         mean_pixel: float32 of shape (3,), in [0, 1]; fills an image with no known pixel.
         sweeps: on each level.
+        frame: given if `image` is a window of a larger image. The result in the hole is that of the
+            whole image if the window is placed as `windows.fill_window` places it. What lies
+            outside the image is not read and comes back as anything.
 
     Returns:
         image_BxHxWx3 in [0, 1].
     """
     image = mean_fill(image, mask, mean_pixel)
-    return jnp.clip(_solve(image, 1.0 - mask, mean_pixel, sweeps), 0.0, 1.0)
+    known = 1.0 - mask
+    height, width = image.shape[1:3]
+    if frame is None:
+        frame = Frame(height, width, max(height, width))
+    else:
+        rows, columns = jnp.arange(height) < frame.height, jnp.arange(width) < frame.width
+        known = known * (rows[:, None] & columns)[..., None]
+    return jnp.clip(_solve(image, known, mean_pixel, sweeps, frame), 0.0, 1.0)
 
 
-def _solve(image: jax.Array, known: jax.Array, mean_pixel: jax.Array, sweeps: int) -> jax.Array:
+def _solve(
+    image: jax.Array, known: jax.Array, mean_pixel: jax.Array, sweeps: int, frame: Frame
+) -> jax.Array:
     height, width = image.shape[1:3]
     if height == 1 and width == 1:
         return jnp.where(known > 0, image, mean_pixel)
-    coarse = _solve(*_halve(image, known), mean_pixel, sweeps)
-    doubled = (image.shape[0], 2 * coarse.shape[1], 2 * coarse.shape[2], 3)
-    start = jax.image.resize(coarse, doubled, "linear")[:, :height, :width]
-    return _relax(jnp.where(known > 0, image, start), known > 0, sweeps)
+    half = frame.halved()
+    coarse = _solve(*_halve(image, known), mean_pixel, sweeps, half)
+    coarse = _double(_double(coarse, 1, half.height), 2, half.width)
+    start = coarse[:, :height, :width]
+    return _relax(jnp.where(known > 0, image, start), known > 0, sweeps, frame)
 
 
-def _relax(surface: jax.Array, is_known: jax.Array, sweeps: int) -> jax.Array:
+def _relax(surface: jax.Array, is_known: jax.Array, sweeps: int, frame: Frame) -> jax.Array:
     """Chebyshev-accelerated Jacobi sweeps (Golub & Varga 1961) over the pixels not known."""
     # Spectral radius of the plain sweep for a hole half as large as the level; for a larger one
     # the acceleration is weaker, never unstable.
-    radius = math.cos(math.pi / (max(surface.shape[1:3]) / 2 + 1))
+    cosine = jnp.cos if isinstance(frame.side, jax.Array) else math.cos
+    radius = cosine(math.pi / (frame.side / 2 + 1))
     weights = [1.0, 1 / (1 - radius**2 / 2)]
     while len(weights) < sweeps:
         weights.append(1 / (1 - radius**2 * weights[-1] / 4))
 
     def sweep(surfaces, weight):
         before, now = surfaces
-        after = weight * (_neighbour_mean(now) - before) + before
+        after = weight * (_neighbour_mean(now, frame) - before) + before
         return (now, jnp.where(is_known, now, after)), None
 
     (_, surface), _ = jax.lax.scan(sweep, (surface, surface), jnp.asarray(weights[:sweeps]))
@@ -92,9 +127,32 @@ def _halve(image: jax.Array, known: jax.Array) -> tuple[jax.Array, jax.Array]:
     return cell_sum(image * known) / jnp.maximum(count, 1.0), jnp.minimum(count, 1.0)
 
 
-def _neighbour_mean(image: jax.Array) -> jax.Array:
-    up = jnp.concatenate([image[:, :1], image[:, :-1]], 1)
-    down = jnp.concatenate([image[:, 1:], image[:, -1:]], 1)
-    left = jnp.concatenate([image[:, :, :1], image[:, :, :-1]], 2)
-    right = jnp.concatenate([image[:, :, 1:], image[:, :, -1:]], 2)
+def _double(image: jax.Array, axis: int, length: int | jax.Array) -> jax.Array:
+    """Linear interpolation to twice the cells along one axis."""
+    before, after = _before(image, axis), _after(image, axis, length)
+    pairs = [0.75 * image + 0.25 * before, 0.75 * image + 0.25 * after]
+    shape = (*image.shape[:axis], 2 * image.shape[axis], *image.shape[axis + 1 :])
+    return jnp.stack(pairs, axis + 1).reshape(shape)
+
+
+def _neighbour_mean(image: jax.Array, frame: Frame) -> jax.Array:
+    up, down = _before(image, 1), _after(image, 1, frame.height)
+    left, right = _before(image, 2), _after(image, 2, frame.width)
     return 0.25 * (up + down + left + right)
+
+
+def _before(image: jax.Array, axis: int) -> jax.Array:
+    """Each cell's predecessor along an axis; the first cell's is itself."""
+    head, body = jnp.split(image, [1], axis)[0], jnp.split(image, [image.shape[axis] - 1], axis)[0]
+    return jnp.concatenate([head, body], axis)
+
+
+def _after(image: jax.Array, axis: int, length: int | jax.Array) -> jax.Array:
+    """Each cell's successor along an axis; that of the last cell of `length` is itself."""
+    count = image.shape[axis]
+    body, tail = jnp.split(image, [1], axis)[1], jnp.split(image, [count - 1], axis)[1]
+    shifted = jnp.concatenate([body, tail], axis)
+    if isinstance(length, int):  # then it is the array's own length
+        return shifted
+    is_last = jnp.arange(count).reshape([count if i == axis else 1 for i in range(image.ndim)])
+    return jnp.where(is_last == length - 1, image, shifted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,20 @@ import jax.numpy as jnp
 
 from glcic_jax.fill import harmonic_fill, mean_fill
 from glcic_jax.models.layers import Conv, ConvTranspose, NormReLU
+
+
+class Layer(NamedTuple):
+    """One convolution with the batch normalisation and ReLU that follow it."""
+
+    name: str
+    features: int
+    size: int = 3
+    stride: int = 1
+    dilation: int = 1
+    doubles: bool = False
+    """A transposed 4x4 convolution of stride 2 instead."""
+    residual: bool = False
+    """Its input is added to its result."""
 
 
 class CompletionNetwork(nn.Module):
@@ -57,9 +71,9 @@ class CompletionNetwork(nn.Module):
         filled_BxHxWx3 = fill(image_BxHxWx3, mask_BxHxWx1, mean_pixel)
 
         x = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1)
-        x = self._encode(x, train)
-        x = self._dilate(x, train)
-        x = self._decode(x, train)
+        for layer in self.layers():
+            y = self._apply(layer, x, train)
+            x = x + y if layer.residual else y
 
         last = Conv(3, dtype=self.dtype, zero_init=self.fill == "harmonic", name="output")
         output_BxHxWx3 = last(x).astype(jnp.float32)
@@ -68,36 +82,40 @@ class CompletionNetwork(nn.Module):
         completed = filled_BxHxWx3 + output_BxHxWx3
         return completed if train else jnp.clip(completed, 0.0, 1.0)
 
-    def _conv(self, x, features, train, name, **conv):
-        x = Conv(features, use_bias=False, dtype=self.dtype, name=name, **conv)(x)
-        return self._norm_relu(x, train, name)
-
-    def _norm_relu(self, x, train, name):
-        norm = NormReLU(self.momentum, self.dtype, self.axis_name, name=f"{name}_norm")
-        return norm(x, train=train)
-
-    def _encode(self, x, train):
-        x = self._conv(x, self.width, train, "entry", size=5)
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers but the last, the 3x3 `output`, in order."""
+        top = self.width * 2**self.downsamples
+        encoder = [Layer("entry", self.width, size=5)]
         for level in range(1, self.downsamples + 1):
             features = self.width * 2**level
-            x = self._conv(x, features, train, f"down{level}", stride=2)
-            x = self._conv(x, features, train, f"down{level}_conv")
-        return self._conv(x, features, train, "middle")
-
-    def _dilate(self, x, train):
-        features = x.shape[-1]
-        for number, rate in enumerate(self.dilations, start=1):
-            y = self._conv(x, features, train, f"dilated{number}", dilation=rate)
-            x = x + y if self.dilated_residual else y
-        x = self._conv(x, features, train, "merge1")
-        return self._conv(x, features, train, "merge2")
-
-    def _decode(self, x, train):
+            encoder.append(Layer(f"down{level}", features, stride=2))
+            encoder.append(Layer(f"down{level}_conv", features))
+        dilated = [
+            Layer(f"dilated{number}", top, dilation=rate, residual=self.dilated_residual)
+            for number, rate in enumerate(self.dilations, start=1)
+        ]
+        decoder = []
         for level in range(self.downsamples, 0, -1):
             features = self.width * 2 ** (level - 1)
-            up = ConvTranspose(features, dtype=self.dtype, name=f"up{level}")
-            x = self._norm_relu(up(x), train, f"up{level}")
             # The paper's last convolution before the output has half the channels.
             narrow = features // 2 if level == 1 else features
-            x = self._conv(x, narrow, train, f"up{level}_conv")
-        return x
+            decoder.append(Layer(f"up{level}", features, doubles=True))
+            decoder.append(Layer(f"up{level}_conv", narrow))
+        middle, *merge = (Layer(name, top) for name in ("middle", "merge1", "merge2"))
+        return (*encoder, middle, *dilated, *merge, *decoder)
+
+    def _apply(self, layer: Layer, x: jax.Array, train: bool) -> jax.Array:
+        if layer.doubles:
+            x = ConvTranspose(layer.features, dtype=self.dtype, name=layer.name)(x)
+        else:
+            x = Conv(
+                layer.features,
+                layer.size,
+                layer.stride,
+                layer.dilation,
+                self.dtype,
+                use_bias=False,
+                name=layer.name,
+            )(x)
+        norm = NormReLU(self.momentum, self.dtype, self.axis_name, name=f"{layer.name}_norm")
+        return norm(x, train=train)

@@ -12,6 +12,9 @@ import jax.numpy as jnp
 
 from glcic_jax.models import operators
 
+EPSILON = 1e-5
+"""Added to the variance in batch normalisation."""
+
 _kernel_init = nn.initializers.he_normal()
 
 
@@ -73,7 +76,7 @@ class NormReLU(nn.Module):
         norm = nn.BatchNorm(
             use_running_average=not train,
             momentum=self.momentum,
-            epsilon=1e-5,
+            epsilon=EPSILON,
             dtype=self.dtype,
             axis_name=self.axis_name if train else None,
             name="norm",

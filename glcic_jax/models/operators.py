@@ -143,6 +143,23 @@ def convolve_native(
     )
 
 
+def convolve_inner(
+    x_BxHxWxC: jax.Array, kernel_KxKxCxF: jax.Array, *, stride: int = 1, dilation: int = 1
+) -> jax.Array:
+    """As `convolve`, but nothing is padded: only outputs whose every tap lies in the input.
+
+    The native operator on every platform; meant for inference, where its gradients don't matter.
+    """
+    return lax.conv_general_dilated(
+        x_BxHxWxC,
+        kernel_KxKxCxF,
+        window_strides=(stride, stride),
+        padding="VALID",
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=_LAYOUT,
+    )
+
+
 def convolve_transpose_native(x_BxHxWxC: jax.Array, kernel_4x4xCxF: jax.Array) -> jax.Array:
     """`convolve_transpose` as one XLA convolution on every platform, without its checks."""
     return lax.conv_general_dilated(
