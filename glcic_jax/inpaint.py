@@ -6,19 +6,20 @@ completed = inpaint_fn(generator, variables, image, mask)
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glcic_jax import windowed
 from glcic_jax.checkpoint import Checkpoints
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
 from glcic_jax.images import composite, pad_to_multiple, to_float, to_uint8
+from glcic_jax.models.completion import CompletionNetwork
 from glcic_jax.models.registry import build_generator
 from glcic_jax.train_state import abstract_train_state, generator_variables
 from glcic_jax.workdir import load_config
@@ -30,7 +31,7 @@ class Run(NamedTuple):
     """A trained run: its configuration, generator, variables and the step they are from."""
 
     config: Config
-    generator: nn.Module
+    generator: CompletionNetwork
     variables: Any
     step: int
 
@@ -49,7 +50,7 @@ def load_run(workdir: str | Path) -> Run:
     return Run(config, build_generator(config.model), generator_variables(state), step)
 
 
-def load_generator(workdir: str | Path) -> tuple[nn.Module, Any]:
+def load_generator(workdir: str | Path) -> tuple[CompletionNetwork, Any]:
     """The generator of a run and its variables, ready for `inpaint_fn`.
 
     Args:
@@ -88,11 +89,13 @@ def complete(
     return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
 
 
-def inpaint_fn(generator: nn.Module, variables: Any, images: Array, masks: Any) -> Array:
-    """Fill the holes of one image or a batch; compiled once for each shape and dtype.
+def inpaint_fn(generator: CompletionNetwork, variables: Any, images: Array, masks: Any) -> Array:
+    """Fill the holes of one image or a batch, computing only what the holes can see.
 
-    Also works inside your own `jax.jit` (with `generator` static); the values of the masks can't
-    be checked there.
+    The cost is that of the holes, not of the image. Programs are compiled for sizes rounded up to a
+    few, so images of many sizes share them. Inside your own `jax.jit` (with `generator` static) the
+    masks are unknown: there the whole image is computed, once compiled for each shape, and the
+    values of the masks can't be checked.
 
     Args:
         generator: as `load_generator` returns it.
@@ -111,22 +114,19 @@ def inpaint_fn(generator: nn.Module, variables: Any, images: Array, masks: Any) 
             with values other than 0 and 1, or one that leaves no pixel of an image known.
     """
     images_4d, masks_4d = _as_batch(images, masks)
-    traced = isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer)
-    if not traced:
-        _check_values(images_4d, masks_4d)
-    # JAX would round float64 to float32, known pixels too; those are put back on the host.
-    wide = images_4d.dtype == np.float64 and jax.dtypes.canonicalize_dtype(np.float64) != np.float64
-    compute = images_4d.astype(np.float32) if wide else images_4d
-    completed = _inpaint(generator, variables, jnp.asarray(compute), jnp.asarray(masks_4d))
-    if isinstance(images, np.ndarray):
-        filled = np.asarray(completed).astype(images.dtype)
-        return np.where(masks_4d != 0, filled, images_4d).reshape(images.shape)
-    return completed.reshape(images.shape)
+    if isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer):
+        whole = _inpaint_whole(generator, variables, jnp.asarray(images_4d), masks_4d)
+        return cast(Array, whole.reshape(images.shape))
+    known, holes = np.asarray(images_4d), np.asarray(masks_4d)
+    _check_values(known, holes)
+    completed = windowed.fill_holes(
+        windowed.prepare(generator, variables), known, holes[..., 0] != 0
+    ).reshape(images.shape)
+    return completed if isinstance(images, np.ndarray) else jnp.asarray(completed)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _inpaint(
-    generator: nn.Module, variables: Any, images: jax.Array, masks: jax.Array
+def _inpaint_whole(
+    generator: nn.Module, variables: Any, images: jax.Array, masks: Any
 ) -> jax.Array:
     """images_BxHxWx3 of the caller's dtype, masks_BxHxWx1 of any -> images of the same dtype."""
     mask = (masks != 0).astype(jnp.float32)

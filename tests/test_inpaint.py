@@ -97,15 +97,6 @@ def test_works_inside_jit(model, photo, mask):
     assert np.abs(np.asarray(inside).astype(int) - outside).max() <= 1
 
 
-def test_one_compilation_for_each_shape(model, photo, mask):
-    from glcic_jax import inpaint
-
-    inpaint_fn(*model, photo, mask)
-    before = inpaint._inpaint._cache_size()
-    inpaint_fn(*model, photo[::-1].copy(), mask)
-    assert inpaint._inpaint._cache_size() == before
-
-
 def wrong_inputs():
     image, hole = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.uint8)
     full = np.ones_like(hole)

@@ -12,12 +12,17 @@ PACKAGE = Path(__file__).resolve().parent.parent / "glcic_jax"
 # From the bottom up: a module may import those of lower layers, and of its own package.
 LAYERS = (
     ("errors",),
+    ("rendezvous",),
+    ("distributed",),
     ("config", "images"),
     ("masks", "fill", "losses", "metrics"),
     ("models", "data"),
     ("optimizers", "devices"),
     ("train_state",),
     ("steps", "checkpoint", "workdir", "writers"),
+    ("windows",),
+    ("region",),
+    ("windowed",),
     ("inpaint",),
     ("baselines",),
     ("evaluation",),

@@ -1,0 +1,150 @@
+"""Completing windows instead of whole images: the same values, programs shared between sizes."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.data
+
+from glcic_jax import inpaint_fn, windowed, windows
+from glcic_jax.config import PRESETS, ModelConfig
+from glcic_jax.inpaint import complete
+from glcic_jax.models.folding import fold
+from glcic_jax.models.registry import build_generator
+from glcic_jax.windows import Box
+
+
+@functools.cache
+def random_model(fill: str):
+    """A narrow generator in which every value counts: statistics, offsets and the output layer."""
+    residual = fill == "harmonic"
+    generator = build_generator(ModelConfig(width=4, fill=fill, dilated_residual=residual))
+    shape = (1, 16, 16)
+    variables = generator.init(
+        jax.random.key(0), jnp.zeros((*shape, 3)), jnp.zeros((*shape, 1)), train=False
+    )
+    noise = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: leaf + 0.1 * noise.uniform(-1, 1, leaf.shape).astype(np.float32), variables
+    )
+    variables["params"]["output"]["kernel"] *= 0.3 if residual else 3.0
+    return generator, variables
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def whole(generator, variables, image, mask):
+    return complete(generator, variables, image[None], mask[None, ..., None])[1][0]
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    return skimage.data.astronaut()[:height, :width].astype(np.float32) / 255
+
+
+HOLES = {
+    "inside": (440, 480, [(200, 180, 230, 220)]),
+    "corner": (301, 450, [(0, 0, 40, 33)]),
+    "last rows and columns": (301, 450, [(262, 400, 301, 450)]),
+    "far apart": (512, 500, [(5, 8, 17, 30), (470, 466, 502, 500), (480, 3, 484, 40)]),
+    "side by side": (440, 480, [(200, 180, 230, 200), (205, 204, 215, 230)]),
+    "small image": (50, 61, [(30, 20, 50, 40)]),
+}
+
+
+@pytest.mark.parametrize("fill", ["mean", "harmonic"])
+@pytest.mark.parametrize("name", HOLES)
+def test_windows_give_what_the_whole_image_gives(fill, name):
+    height, width, boxes = HOLES[name]
+    generator, variables = random_model(fill)
+    image, mask = photograph(height, width), np.zeros((height, width), np.float32)
+    for top, left, bottom, right in boxes:
+        mask[top:bottom, left:right] = 1
+    completed = inpaint_fn(generator, variables, image, mask)
+    wanted = np.asarray(whole(generator, variables, image, mask))
+    hole = mask == 1
+    assert wanted[hole].std() > 0.02
+    assert ((wanted[hole] > 0) & (wanted[hole] < 1)).mean() > 0.5
+    np.testing.assert_allclose(completed[hole], wanted[hole], atol=2e-5)
+    np.testing.assert_array_equal(completed[~hole], image[~hole])
+
+
+def test_images_of_other_sizes_compile_nothing_new():
+    generator, variables = random_model("mean")
+    programs = windowed._complete_region
+
+    def repair(height, width, top, left):
+        mask = np.zeros((height, width), bool)
+        mask[top : top + 25, left : left + 17] = True
+        inpaint_fn(generator, variables, photograph(height, width), mask)
+
+    repair(420, 431, 200, 210)
+    before = programs._cache_size()
+    for place in [(421, 440, 190, 211), (512, 512, 3, 480), (500, 455, 440, 100)]:
+        repair(*place)
+    assert programs._cache_size() == before
+
+
+def test_folding_is_exact():
+    # In float64 nothing is lost to rounding: any difference would be a wrong formula.
+    generator, variables = random_model("mean")
+    folded = fold(generator, variables)
+    params, statistics = variables["params"], variables["batch_stats"]
+    x = np.random.default_rng(1).normal(size=7)
+    for layer in generator.layers():
+        norm = jax.tree.map(np.float64, params[f"{layer.name}_norm"]["norm"])
+        running = jax.tree.map(np.float64, statistics[f"{layer.name}_norm"]["norm"])
+        kernel = np.float64(params[layer.name]["kernel"][0, 0, 0])
+        y = x[:, None] * kernel
+        wanted = (y - running["mean"]) / np.sqrt(running["var"] + 1e-5)
+        wanted = wanted * norm["scale"] + norm["bias"]
+        got = x[:, None] * np.float64(folded[layer.name].kernel[0, 0, 0])
+        np.testing.assert_allclose(got + folded[layer.name].bias, wanted, atol=1e-5)
+
+
+def test_changed_variables_are_noticed():
+    generator, variables = random_model("mean")
+    image, mask = photograph(40, 40), np.zeros((40, 40), np.float32)
+    mask[10:20, 10:20] = 1
+    before = inpaint_fn(generator, variables, image, mask)
+    output = variables["params"]["output"]
+    other = variables | {
+        "params": variables["params"] | {"output": output | {"bias": output["bias"] + 0.5}}
+    }
+    after = inpaint_fn(generator, other, image, mask)
+    assert (after[10:20, 10:20] - before[10:20, 10:20]).min() > 0.01
+
+
+def test_the_papers_network_sees_153_pixels_to_each_side():
+    # Iizuka et al. 2017, section 3.3: a receptive field of 307 px; 153 px are 39 cells of 4.
+    layers = build_generator(PRESETS["paper"].model).layers()
+    assert windows.margins(layers, 4)[0] == 39
+    assert windows.margins(layers, 4)[-1] == 0
+
+
+def test_a_hole_costs_the_same_in_a_larger_photograph():
+    layers = build_generator(PRESETS["paper"].model).layers()
+    plans = [windows.plan_regions(layers, 4, (32, 32), (side, side)) for side in (256, 1000)]
+    assert plans[0] == plans[1]
+    assert plans[0].regions[0].size == (32 + 2 * 39, 32 + 2 * 39)
+    assert plans[0].regions[-1].size == (32, 32)
+
+
+def test_near_holes_share_a_box():
+    mask = np.zeros((600, 900), bool)
+    mask[10:20, 10:20] = mask[30:40, 25:33] = True
+    mask[500:520, 800:830] = True
+    boxes = windows.hole_boxes(mask, reach=100)
+    assert sorted(boxes) == [Box(10, 10, 40, 33), Box(500, 800, 520, 830)]
+
+
+def test_thousands_of_specks_make_few_boxes():
+    mask = np.random.default_rng(0).random((700, 500)) < 0.01
+    boxes = windows.hole_boxes(mask, reach=50)
+    assert 1 <= len(boxes) <= 32
+    covered = np.zeros_like(mask)
+    for top, left, bottom, right in boxes:
+        covered[top:bottom, left:right] = True
+    assert covered[mask].all()
