@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 
 
 def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit("usage: python docs/draw_curve.py RUN PICTURE")
     workdir, picture = Path(sys.argv[1]), Path(sys.argv[2])
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
@@ -33,7 +35,7 @@ def main() -> None:
     scores.plot(*zip(*points, strict=True), "o-", color="black", label="validation hole PSNR")
     scores.set_ylabel("hole PSNR, dB")
     scores.legend(loc="center right")
-    left.legend(loc="upper right")
+    left.legend(loc="lower left")
     right.legend()
     figure.savefig(picture, dpi=110)
 
