@@ -204,7 +204,7 @@ def _complete_window(
     output = _complete_region(
         prepared.generator,
         plan,
-        str(canvas.image.dtype),
+        canvas.image.dtype,
         prepared.folded,
         filled,
         hole,
@@ -287,6 +287,6 @@ def _to_unit(images: jax.Array) -> jax.Array:
     return to_float(images) if images.dtype == jnp.uint8 else images.astype(jnp.float32)
 
 
-def _from_unit(images: jax.Array, dtype: Any) -> jax.Array:
+def _from_unit(images: jax.Array, dtype: np.dtype) -> jax.Array:
     """8-bit images where the caller's are; others stay float32 until they are on the host."""
-    return to_uint8(images) if dtype == jnp.uint8 else images
+    return to_uint8(images) if dtype == np.uint8 else images

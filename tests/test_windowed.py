@@ -71,6 +71,23 @@ def test_windows_give_what_the_whole_image_gives(fill, name):
     np.testing.assert_array_equal(completed[~hole], image[~hole])
 
 
+@pytest.mark.parametrize("name", ["inside", "small image"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float64])
+def test_every_dtype_is_completed_alike(name, dtype):
+    height, width, boxes = HOLES[name]
+    image, mask = photograph(height, width), np.zeros((height, width), bool)
+    for top, left, bottom, right in boxes:
+        mask[top:bottom, left:right] = True
+    wanted = inpaint_fn(*random_model("mean"), image, mask)
+    scale = 255 if dtype == np.uint8 else 1
+    given = np.round(image * scale).astype(dtype) if scale > 1 else image.astype(dtype)
+    completed = inpaint_fn(*random_model("mean"), given, mask)
+    assert completed.dtype == dtype
+    np.testing.assert_array_equal(completed[~mask], given[~mask])
+    # The known pixels were rounded to the dtype, and so was the result.
+    np.testing.assert_allclose(completed[mask].astype(np.float32) / scale, wanted[mask], atol=4e-3)
+
+
 def test_images_of_other_sizes_compile_nothing_new():
     generator, variables = random_model("mean")
     programs = windowed._complete_region
