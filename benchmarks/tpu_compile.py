@@ -1,0 +1,176 @@
+"""Compile update steps for TPUs on a machine that has none, and read what the compiler says.
+
+The shardings name devices of a TPU topology, so programs are lowered for TPUs: the operators that
+are chosen per platform come in their TPU form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections import Counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+from jax.sharding import Mesh
+
+from glcic_jax import devices
+from glcic_jax.config import Config, Phase
+from glcic_jax.errors import UserError
+from glcic_jax.steps import build_recipe
+from glcic_jax.train_state import abstract_train_state
+from glcic_jax.training import compile_step
+
+_COLLECTIVES = (
+    "all-reduce",
+    "all-gather",
+    "all-to-all",
+    "reduce-scatter",
+    "collective-permute",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """Peaks of one chip. A float32 convolution runs at the bfloat16 peak at default precision."""
+
+    flops: float
+    """bfloat16 operations a second."""
+    bandwidth: float
+    """Bytes a second from HBM."""
+    memory: float
+    """Bytes of HBM."""
+
+
+# Google Cloud's documentation of each TPU version ("TPU v5e", "TPU v5p", "TPU v6e"), table "key
+# chip specifications". Versions whose chips count as two devices are not listed.
+CHIPS = {
+    "v5e": Chip(197e12, 819e9, 16e9),
+    "v5p": Chip(459e12, 2765e9, 95e9),
+    "v6e": Chip(918e12, 1640e9, 32e9),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One compiled step, for one chip.
+
+    Attributes:
+        images: of the batch, on this chip.
+        memory: bytes of HBM while it runs: state, images, temporary values.
+        flops: operations of a step.
+        bytes_moved: bytes that its operations read and write, as the compiler counts them.
+        collectives: how many of each kind, by name.
+    """
+
+    images: int
+    memory: int
+    flops: float
+    bytes_moved: float
+    collectives: dict[str, int]
+
+    def seconds(self, chip: Chip) -> tuple[float, float]:
+        """The least that a step takes by arithmetic, and by memory traffic."""
+        return self.flops / chip.flops, self.bytes_moved / chip.bandwidth
+
+
+class DoesNotFit(Exception):
+    """The program needs more memory than a chip has."""
+
+
+def quiet_libtpu() -> None:
+    """Keep the compiler from asking the network for a TPU and from logging that there is none."""
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_WORKER_ID", "0")
+
+
+def chip_of(topology: str) -> Chip:
+    """The chip of a topology such as "v5e:2x4".
+
+    Raises:
+        UserError: its peaks are not known here.
+    """
+    version = topology.split(":")[0]
+    if version not in CHIPS:
+        raise UserError(
+            f"--topology {topology}: known are {', '.join(CHIPS)}, written like v5e:2x4"
+        )
+    return CHIPS[version]
+
+
+def topology_mesh(topology: str) -> Mesh:
+    """All devices of a topology on the batch axis.
+
+    Raises:
+        UserError: there is no such topology.
+    """
+    chip_of(topology)
+    quiet_libtpu()
+    try:
+        description = topologies.get_topology_desc(platform="tpu", topology_name=topology)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--topology {topology}: there is no such TPU topology ({reason})"
+        ) from None
+    return devices.batch_mesh(list(description.devices))
+
+
+def compile_for_tpu(config: Config, phase: Phase, mesh: Mesh, *, quick: bool = False) -> Program:
+    """Compile one phase's step, with streamed images, and read what it needs.
+
+    Args:
+        config: decides networks, losses and batch size.
+        phase: completion, discriminator or joint.
+        mesh: of a TPU topology.
+        quick: spend less effort: several times faster to compile, and needs more memory.
+
+    Raises:
+        UserError: the batch can't be shared over the devices.
+        DoesNotFit: it needs more memory than a chip has.
+    """
+    lowered = lower_for_tpu(config, phase, mesh)
+    options: dict[str, Any] = {"exec_time_optimization_effort": -1.0} if quick else {}
+    try:
+        compiled = lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise DoesNotFit(str(error).splitlines()[0]) from error
+        raise
+    memory: Any = compiled.memory_analysis()
+    cost: Any = compiled.cost_analysis()
+    return Program(
+        images=config.data.batch_size // mesh.size,
+        memory=memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes,
+        flops=cost["flops"],
+        bytes_moved=cost["bytes accessed"],
+        collectives=count_collectives(compiled.as_text() or ""),
+    )
+
+
+def lower_for_tpu(config: Config, phase: Phase, mesh: Mesh) -> jax.stages.Lowered:
+    """One phase's step, traced and lowered for the devices of `mesh`."""
+    devices.check_batch(config.data.batch_size, mesh)
+    state = abstract_train_state(config, devices.replicated(mesh))
+    images = jax.ShapeDtypeStruct(
+        (config.data.batch_size, config.image_size, config.image_size, 3),
+        jnp.uint8,
+        sharding=devices.batch_sharded(mesh),
+    )
+    step: Any = compile_step(build_recipe(config), phase, mesh)
+    return step.lower(state, images)
+
+
+def count_collectives(program: str) -> dict[str, int]:
+    """Collective operations in a compiled program's text, by kind; an asynchronous pair is one."""
+    found = re.findall(rf" ({'|'.join(_COLLECTIVES)})(?:-start)?\(", program)
+    return dict(Counter(found))
