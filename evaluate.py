@@ -45,7 +45,10 @@ class Arguments:
 def main() -> None:
     """Read the command line, then load what is slow to import."""
     arguments = parse(Arguments, description=Arguments.__doc__)
+    from glcic_jax.devices import keep_compiled_programs
     from glcic_jax.reporting import evaluate_run
+
+    keep_compiled_programs()
 
     options = {
         field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments)

@@ -39,10 +39,11 @@ def parse_arguments() -> Arguments:
 def main() -> None:
     arguments = parse_arguments()
     # Imported late, so that --help and a mistyped option answer at once.
-    from glcic_jax.devices import set_cpu_devices
+    from glcic_jax.devices import keep_compiled_programs, set_cpu_devices
     from glcic_jax.training import train
 
     set_cpu_devices(arguments.config.loop.cpu_devices)
+    keep_compiled_programs()
     train(arguments.workdir, arguments.config)
 
 

@@ -1,8 +1,12 @@
-"""One axis of devices over which batches are shared: the mesh, and placing arrays on it."""
+"""The devices: how many, the mesh over which batches are shared, arrays placed on it, and where
+compiled programs are kept."""
 
 from __future__ import annotations
 
 import os
+import platform
+import zlib
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,6 +25,35 @@ def set_cpu_devices(count: int) -> None:
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", count)
+
+
+def keep_compiled_programs() -> None:
+    """Keep compiled programs on disk, so that the next start or resume need not compile again.
+
+    In the user's cache directory (`XDG_CACHE_HOME`, by default `~/.cache`), unless
+    `JAX_COMPILATION_CACHE_DIR` names another place or is empty, which turns this off. Programs for
+    CPUs of other kinds are kept apart: a home directory may be shared by different machines, and
+    JAX's own key does not tell their instruction sets apart.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        directory = Path(base, "glcic_jax", f"programs-{_instruction_sets()}")
+        directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home directory, or a read-only one: every start compiles
+        return
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+
+
+def _instruction_sets() -> str:
+    """A short name of this machine's kind of CPU."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        flags = platform.processor()
+    return f"{platform.machine()}-{zlib.crc32(flags.encode()):08x}"
 
 
 def batch_mesh(devices: list[jax.Device] | None = None) -> Mesh:
