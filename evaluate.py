@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from glcic_jax.command_line import parse, run
+import tyro
+
+from glcic_jax.command_line import ALONE, JobOptions, job, parse, run
 
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
 
@@ -40,6 +42,7 @@ class Arguments:
         "model",
     )
     """Which methods to score."""
+    job: Annotated[JobOptions, tyro.conf.arg(name="")] = ALONE
 
 
 def main() -> None:
@@ -51,9 +54,12 @@ def main() -> None:
     keep_compiled_programs()
 
     options = {
-        field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments)
+        field.name: getattr(arguments, field.name)
+        for field in dataclasses.fields(arguments)
+        if field.name != "job"
     }
-    evaluate_run(**options)
+    with job(arguments.job, arguments, sync_stops=False):
+        evaluate_run(**options)
 
 
 if __name__ == "__main__":

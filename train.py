@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from glcic_jax.command_line import parse, run
+from glcic_jax.command_line import ALONE, JobOptions, job, parse, run
 from glcic_jax.config import PRESETS, Config, preset
 
 
@@ -22,6 +22,7 @@ class Arguments:
     preset: str = "photos"
     """Settings to start from; every other option overrides one of them."""
     config: Annotated[Config, tyro.conf.arg(name="")] = PRESETS["photos"]
+    job: Annotated[JobOptions, tyro.conf.arg(name="")] = ALONE
 
 
 def parse_arguments() -> Arguments:
@@ -44,7 +45,8 @@ def main() -> None:
 
     set_cpu_devices(arguments.config.loop.cpu_devices)
     keep_compiled_programs()
-    train(arguments.workdir, arguments.config)
+    with job(arguments.job, arguments, sync_stops=True):
+        train(arguments.workdir, arguments.config)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import json
 import logging
 import math
@@ -27,9 +28,9 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from glcic_jax import distributed
 from glcic_jax.errors import UserError
 
 PyTree = Any
@@ -83,7 +84,8 @@ class Checkpoints:
     """The checkpoints of one run; close it, or use it in `with`, so that the last save ends.
 
     Several JAX processes may share it if all of them make the same calls. Arrays must be whole in
-    each process (addressable, or replicated).
+    each process (addressable, or replicated): the first one writes, all of them read and verify.
+    An error of one process is raised in all.
     """
 
     def __init__(self, workdir: Path, *, keep: int):
@@ -116,7 +118,10 @@ class Checkpoints:
         Raises:
             UserError: the save before this one could not be written.
         """
-        self.wait()
+        return distributed.from_first(lambda: self._save(step, state, score=score))
+
+    def _save(self, step: int, state: PyTree, *, score: float | None) -> bool:
+        self._wait()
         manager = self._writing_manager()
         if step in manager.all_steps():
             return False
@@ -151,12 +156,12 @@ class Checkpoints:
             UserError: there are checkpoints, but none is whole (nothing is moved then), or the
                 arrays are not those of `abstract_state`.
         """
-        steps = sorted(self._steps(), reverse=True)
+        steps = distributed.from_first(lambda: sorted(self._steps(), reverse=True))
         if not steps:
             return None
         restored, damaged = self._first_whole(steps, abstract_state)
         for step in damaged:
-            self._move_aside(step)
+            distributed.from_first(functools.partial(self._move_aside, step))
         return restored
 
     def restore_best(self, abstract_state: PyTree) -> tuple[int, PyTree]:
@@ -171,14 +176,13 @@ class Checkpoints:
             UserError: there is no checkpoint, none is whole, or its arrays are not those of
                 `abstract_state`.
         """
-        # One that lost its score may have been the best: to be tried, and warned of, first.
-        scores = {step: self._score(step, if_damaged=math.inf) for step in self._steps()}
-        if not scores:
+        steps = distributed.from_first(self._steps_by_score)
+        if not steps:
             raise UserError(
                 f"no checkpoint in {self._workdir}; train until the first one is saved "
                 "(train.py saves every --loop.save-every steps)"
             )
-        return self._first_whole(_by_score(scores, scores), abstract_state)[0]
+        return self._first_whole(steps, abstract_state)[0]
 
     def wait(self) -> None:
         """Return when everything saved so far is on disk.
@@ -186,6 +190,9 @@ class Checkpoints:
         Raises:
             UserError: it could not be written.
         """
+        distributed.from_first(self._wait)
+
+    def _wait(self) -> None:
         if self._manager is None:
             return
         try:
@@ -205,7 +212,7 @@ class Checkpoints:
         if self._manager is None:
             return
         try:
-            self.wait()
+            self._wait()  # without the other processes: an error may have ended them
         finally:
             manager, self._manager = self._manager, None
             manager.close()
@@ -225,22 +232,30 @@ class Checkpoints:
         # Made late: its creation makes the directory and removes what a killed save left behind.
         if self._manager is None:
             self._scores |= {step: self._score(step, if_damaged=None) for step in self._steps()}
+            self._root.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self._root,
                 item_names=("state", "summary"),
                 options=ocp.CheckpointManagerOptions(
+                    create=False,
                     preservation_policy=_KeepNewestAndBest(self._keep, self._scores),
                     cleanup_tmp_directories=True,
+                    multiprocessing_options=_this_process_alone(),
                 ),
             )
         return self._manager
 
     def _steps(self) -> list[int]:
         """Steps with a finished checkpoint, whole or not; temporary directories have a suffix."""
-        self.wait()
+        self._wait()
         if not self._root.is_dir():
             return []
         return [int(entry.name) for entry in self._root.iterdir() if entry.name.isdigit()]
+
+    def _steps_by_score(self) -> list[int]:
+        # One that lost its score may have been the best: to be tried, and warned of, first.
+        scores = {step: self._score(step, if_damaged=math.inf) for step in self._steps()}
+        return _by_score(scores, scores)
 
     def _score(self, step: int, *, if_damaged: float | None) -> float | None:
         try:
@@ -253,34 +268,29 @@ class Checkpoints:
     ) -> tuple[tuple[int, PyTree], list[int]]:
         """((step, state) of the first of `steps` that is whole, the damaged ones before it)."""
         for index, step in enumerate(steps):
-            try:
-                arrays, reason = _read(self._root / str(step), abstract_state), ""
-            except _DamagedError as error:
-                arrays, reason = None, str(error)
-            if _in_every_process(arrays is not None):
-                assert arrays is not None
-                return (step, _to_devices(arrays, abstract_state)), list(steps[:index])
-            _log.warning(
-                "checkpoint %s is damaged (%s); trying the one before",
-                self._root / str(step),
-                reason or "in another process",
+            path = self._root / str(step)
+            arrays: dict[str, np.ndarray] = {}
+            damage = distributed.gather(
+                functools.partial(_read_into, arrays, path, abstract_state),
             )
+            if not any(damage):
+                return (step, _to_devices(arrays, abstract_state)), list(steps[:index])
+            if distributed.is_first():
+                reason = next(filter(None, damage))
+                _log.warning("checkpoint %s is damaged (%s); trying the one before", path, reason)
         raise UserError(
             f"none of the {len(steps)} checkpoints in {self._root} can be read.\n"
             "Restore them from a copy, or train anew in another --workdir."
         )
 
     def _move_aside(self, step: int) -> None:
-        if jax.process_index() == 0:
-            parent = self._workdir / "damaged"
-            parent.mkdir(exist_ok=True)
-            target, count = parent / str(step), 1
-            while target.exists():
-                count += 1
-                target = parent / f"{step}-{count}"
-            (self._root / str(step)).rename(target)
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices(f"moved checkpoint {step}")
+        parent = self._workdir / "damaged"
+        parent.mkdir(exist_ok=True)
+        target, count = parent / str(step), 1
+        while target.exists():
+            count += 1
+            target = parent / f"{step}-{count}"
+        (self._root / str(step)).rename(target)
         self._scores.pop(step, None)
         if self._manager is not None:
             self._manager.reload()
@@ -292,10 +302,14 @@ def _by_score(steps: Any, scores: dict[int, float | None]) -> list[int]:
     return sorted(rank, key=lambda step: (rank[step], step), reverse=True)
 
 
-def _in_every_process(holds: bool) -> bool:
+def _this_process_alone() -> ocp.options.MultiprocessingOptions:
+    """Keeps Orbax from waiting for other processes: what they share goes through `distributed`."""
     if jax.process_count() == 1:
-        return holds
-    return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
+        return ocp.options.MultiprocessingOptions()
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+    )
 
 
 # --- Arrays and their description ---------------------------------------------------------------
@@ -374,6 +388,15 @@ def _read_summary(path: Path) -> _Summary:
         raise _DamagedError(f"its summary is not readable: {_first_line(error)}") from error
 
 
+def _read_into(arrays: dict[str, np.ndarray], path: Path, abstract_state: PyTree) -> str:
+    """Put the arrays of a whole checkpoint into `arrays`; say what is damaged, or ""."""
+    try:
+        arrays |= _read(path, abstract_state)
+    except _DamagedError as error:
+        return str(error) or "unreadable"
+    return ""
+
+
 def _read(path: Path, abstract_state: PyTree) -> dict[str, np.ndarray]:
     """The arrays of one checkpoint on the host, each verified against its checksum."""
     summary = _read_summary(path)
@@ -383,8 +406,11 @@ def _read(path: Path, abstract_state: PyTree) -> dict[str, np.ndarray]:
     try:
         args = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in summary.arrays}
         handlers = ocp.type_handlers.create_type_handler_registry((np.ndarray, _PatientReader()))
-        orbax_handler = ocp.PyTreeCheckpointHandler(type_handler_registry=handlers)
-        with ocp.Checkpointer(orbax_handler) as reader:
+        alone = _this_process_alone()
+        orbax_handler = ocp.PyTreeCheckpointHandler(
+            type_handler_registry=handlers, multiprocessing_options=alone
+        )
+        with ocp.Checkpointer(orbax_handler, multiprocessing_options=alone) as reader:
             arrays = reader.restore(path / "state", args=ocp.args.PyTreeRestore(restore_args=args))
     except (MemoryError, PermissionError):
         raise  # says nothing about the files

@@ -58,6 +58,11 @@ def _instruction_sets() -> str:
 
 def batch_mesh(devices: list[jax.Device] | None = None) -> Mesh:
     """A mesh of one axis over `devices`; by default all of them, of all processes."""
+    if devices is None and jax.process_count() > 1:
+        # By process, so that each one's share of a batch is one block of it, as with one process.
+        # `make_mesh` might order them by how the chips are connected.
+        ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        return Mesh(np.array(ordered), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh(
         (len(devices),), (BATCH_AXIS,), axis_types=(AxisType.Auto,), devices=devices
@@ -80,8 +85,22 @@ def put_batch(mesh: Mesh, local: np.ndarray) -> jax.Array:
 
 
 def put_replicated(mesh: Mesh, tree: Any) -> Any:
-    """Copy a pytree, the same in every process, to all devices."""
-    return jax.device_put(tree, replicated(mesh))
+    """Copy a pytree of host arrays, the same in every process, to all devices."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, replicated(mesh))
+
+    def place(leaf: np.ndarray) -> jax.Array:
+        # `device_put` would send every array through the network to compare the processes'.
+        return jax.make_array_from_callback(leaf.shape, replicated(mesh), lambda at: leaf[at])
+
+    return jax.tree.map(place, tree)
+
+
+def local_copy(tree: Any) -> Any:
+    """A pytree of replicated arrays as arrays of this process alone, without communication."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:

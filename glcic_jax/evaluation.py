@@ -3,7 +3,8 @@
 A completer maps 8-bit images and masks to 8-bit completed images. `evaluate` shows every completer
 the same images and masks and scores what comes back, per image and in index order. The masks follow
 from (protocol, seed, index) alone and every compiled call has a fixed shape on each device, so the
-scores are bit for bit the same for any batch size and any number of devices of a machine.
+scores are bit for bit the same for any batch size, number of devices of a machine, and number of
+processes of a job, each of which scores a share of the images.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from glcic_jax import baselines, devices, images, inpaint, masks, metrics
+from glcic_jax import baselines, devices, distributed, images, inpaint, masks, metrics
 from glcic_jax.baselines import Completer
 from glcic_jax.errors import UserError
 
@@ -134,8 +135,11 @@ def evaluate(
         limit: use only the first `limit` images.
         progress: called with the number of images done after each batch.
 
+    All processes of a job must call it alike; each gets all results.
+
     Raises:
-        UserError: no images, or a batch size or limit below 1.
+        UserError: no images, or a batch size or limit below 1; or one that a completer raises, in
+            all processes.
         ValueError: a completer changed a known pixel, or a mask has no hole.
     """
     count = len(image_set) if limit is None else min(limit, len(image_set))
@@ -143,11 +147,37 @@ def evaluate(
         raise UserError(
             f"nothing to evaluate: {len(image_set)} images, limit {limit}, batch size {batch_size}"
         )
+    processes = jax.process_count()
+    first, end = (count * (jax.process_index() + i) // processes for i in (0, 1))
+    draw = functools.partial(examples, image_set, protocol=protocol, seed=seed)
+
+    def score_share() -> tuple[list[np.ndarray], dict[str, list[Any]]]:
+        report = progress and (lambda done: progress(min(count, done * processes)))
+        return _score_range(completers, draw, first, end, batch_size, report)
+
+    shares = distributed.gather(score_share)
+    scores = {}
+    for name in completers:
+        batches = [batch for _, parts in shares for batch in parts[name]]
+        scores[name] = jax.tree.map(lambda *rows: np.concatenate(rows).astype(np.float64), *batches)
+    fractions = [part for parts, _ in shares for part in parts]
+    return Results(protocol, seed, np.concatenate(fractions), scores)
+
+
+def _score_range(
+    completers: Mapping[str, Completer],
+    draw: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    first: int,
+    end: int,
+    batch_size: int,
+    progress: Callable[[int], None] | None,
+) -> tuple[list[np.ndarray], dict[str, list[Any]]]:
+    """Hole fractions, and scores by method, of the images from `first` to before `end`."""
     parts: dict[str, list[Any]] = {name: [] for name in completers}
     fractions = []
-    for start in range(0, count, batch_size):
-        indices = np.arange(start, min(start + batch_size, count))
-        truth, mask = examples(image_set, indices, protocol, seed)
+    for start in range(first, end, batch_size):
+        indices = np.arange(start, min(start + batch_size, end))
+        truth, mask = draw(indices)
         blanked = np.where(mask > 0.5, np.uint8(0), truth)
         for name, completer in completers.items():
             completed = np.asarray(completer(blanked, mask))
@@ -157,12 +187,8 @@ def evaluate(
             parts[name].append(rows)
         fractions.append(mask.mean(axis=(1, 2, 3), dtype=np.float64))
         if progress:
-            progress(start + len(indices))
-    scores = {
-        name: jax.tree.map(lambda *rows: np.concatenate(rows).astype(np.float64), *batches)
-        for name, batches in parts.items()
-    }
-    return Results(protocol, seed, np.concatenate(fractions), scores)
+            progress(indices[-1] + 1 - first)
+    return fractions, parts
 
 
 def examples(

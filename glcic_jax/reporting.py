@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from glcic_jax import baselines, data, images, inpaint, masks, metrics
+from glcic_jax import baselines, data, distributed, images, inpaint, masks, metrics
 from glcic_jax.baselines import Completer
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import MODEL, Images, Results, evaluate, examples, model_completer
@@ -111,7 +111,8 @@ def evaluate_run(
     """Score a trained model and the classical fills; print tables, write results and pictures.
 
     Writes `<workdir>/results-<protocol>-<split>.png`, and puts the scores into
-    `<workdir>/results.json` under the key `<protocol>-<split>`; other keys stay as they are.
+    `<workdir>/results.json` under the key `<protocol>-<split>`; other keys stay as they are. Of
+    several processes, all score and the first one writes and prints.
 
     Raises:
         UserError: no checkpoint, a setting out of range, unreadable data, a `results.json` that is
@@ -119,8 +120,9 @@ def evaluate_run(
     """
     _check_settings(seed, batch_size, limit, methods)
     run = inpaint.load_run(workdir)
-    _read_results(workdir / "results.json")
-    image_set = data.open_evaluation(run.config, split)
+    distributed.from_first(lambda: _read_results(workdir / "results.json"))
+    image_set = distributed.together(lambda: data.open_evaluation(run.config, split))
+    data.require_same([image_set])
     completers: dict[str, Completer] = {
         **baselines.classical_fills(run.variables["constants"]["mean_pixel"]),
         MODEL: model_completer(run.generator, run.variables),
@@ -136,7 +138,20 @@ def evaluate_run(
             limit=limit,
             progress=progress,
         )
-    sheet = picture_grid(completers, image_set, protocol=protocol, seed=seed)
+    distributed.from_first(lambda: _report(workdir, run, split, results, completers, image_set))
+
+
+def _report(
+    workdir: Path,
+    run: inpaint.Run,
+    split: data.Split,
+    results: Results,
+    completers: Mapping[str, Completer],
+    image_set: Images,
+) -> None:
+    """Write both files, print both tables."""
+    protocol: Any = results.protocol
+    sheet = picture_grid(completers, image_set, protocol=protocol, seed=results.seed)
     key = f"{protocol}-{split}"
     entry = {
         "split": split,
@@ -153,7 +168,9 @@ def evaluate_run(
         console.width = 120
     for region in metrics.REGIONS:
         console.print(score_table(results, region))
-    console.print(f"step {run.step}, seed {seed}; {' '.join(map(str, written))}", soft_wrap=True)
+    console.print(
+        f"step {run.step}, seed {results.seed}; {' '.join(map(str, written))}", soft_wrap=True
+    )
 
 
 def _check_settings(seed: int, batch_size: int, limit: int | None, methods: Sequence[str]) -> None:
@@ -171,7 +188,8 @@ def _check_settings(seed: int, batch_size: int, limit: int | None, methods: Sequ
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr where that is a terminal."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    shown = console.is_terminal and distributed.is_first()
+    with Progress(console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task("images", total=total)
         yield lambda done: bar.update(task, completed=done)
 

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from glcic_jax import data, devices, evaluation, reporting
+from glcic_jax import data, devices, distributed, evaluation, reporting
 from glcic_jax.checkpoint import Checkpoints
 from glcic_jax.config import Config, MaskConfig, Phase, check, phase_of, total_steps
 from glcic_jax.errors import UserError
@@ -33,7 +33,7 @@ from glcic_jax.train_state import (
     create_train_state,
     generator_variables,
 )
-from glcic_jax.workdir import check_workdir, open_workdir
+from glcic_jax.workdir import check_shared, check_workdir, open_workdir
 from glcic_jax.writers import Writers
 
 Step = Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]
@@ -45,7 +45,8 @@ _VALIDATION_BATCH = 256
 def train(workdir: Path, config: Config) -> None:
     """Run, or go on with, the training run in `workdir` until its last step.
 
-    SIGTERM and Ctrl-C save a checkpoint and return; a second Ctrl-C stops at once.
+    SIGTERM and Ctrl-C save a checkpoint and return; a second Ctrl-C stops at once. All processes of
+    a job must call it alike.
 
     Args:
         workdir: made if it does not exist.
@@ -53,19 +54,23 @@ def train(workdir: Path, config: Config) -> None:
 
     Raises:
         UserError: a setting, a source of data or `workdir` can't be used (nothing is written
-            then), or a loss is no longer finite (the last good checkpoint stays).
+            then), or a loss is no longer finite (the last good checkpoint stays). An error of one
+            process before the first step is raised in all.
     """
     check(config)
     mesh = devices.batch_mesh()
     devices.check_batch(config.data.batch_size, mesh)
-    check_workdir(workdir, config)
-    validation_images = data.open_evaluation(config, "validation")
-    with data.open_training(config) as training_data:
-        open_workdir(workdir, config)
+    distributed.together(lambda: check_workdir(workdir, config))
+    check_shared(workdir)
+    validation_images = distributed.together(lambda: data.open_evaluation(config, "validation"))
+    with distributed.together(lambda: data.open_training(config)) as training_data:
+        data.require_same([validation_images])
+        training_data.require_same()
+        distributed.together(lambda: open_workdir(workdir, config))
         with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
             state = _start_or_resume(config, mesh, checkpoints, training_data)
             start = int(state.step)
-            active = jax.process_index() == 0
+            active = distributed.is_first()
             with Writers(workdir, total_steps(config), start, active=active) as writers:
                 _announce(writers, config, mesh, state)
                 loop = _Loop(config, mesh, checkpoints, writers, validation_images)
@@ -116,7 +121,8 @@ def _start_or_resume(
         # Runs once: what optimizing its dozens of random draws costs is never earned back.
         compiler_options={"xla_backend_optimization_level": 0},
     )
-    return create(jax.random.key(config.seed), config, training_data.mean_pixel)
+    mean_pixel = distributed.together(lambda: training_data.mean_pixel)
+    return create(jax.random.key(config.seed), config, mean_pixel)
 
 
 def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -> None:
@@ -125,8 +131,9 @@ def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -
         for network in (state.generator, state.discriminator)
     ]
     kind = mesh.devices.flat[0].device_kind
+    shared = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     writers.message(
-        f"{mesh.size} device(s) ({kind}); completion network {counts[0]:,} parameters, "
+        f"{mesh.size} device(s){shared} ({kind}); completion network {counts[0]:,} parameters, "
         f"discriminators {counts[1]:,}; steps {int(state.step)} to {total_steps(config)}"
     )
 
@@ -174,7 +181,7 @@ class _Loop:
                 self._window.add(done, phase, terms)
 
                 # Read once: a signal that comes later in this pass is served by the next one.
-                stopped_by = stop.requested
+                stopped_by = stop.after(done)
                 last = done == total or bool(stopped_by)
                 if last or done % loop.log_every == 0 or self._phase_ends(done):
                     self._flush()
@@ -221,7 +228,7 @@ class _Loop:
 
     def _validate(self, done: int, state: TrainState) -> float:
         """Score the validation images, draw some; returns the hole's mean PSNR in dB."""
-        variables = generator_variables(state)
+        variables = devices.local_copy(generator_variables(state))
         completer = evaluation.model_completer(self._recipe.generator, variables)
         protocol = validation_protocol(self._config.masks)
         results = evaluation.evaluate(
@@ -241,14 +248,15 @@ class _Loop:
             "whole_ssim": whole["ssim"],
         }
         self._writers.validation(done, scores)
-        sheet = reporting.picture_grid(
-            {"completed": completer},
-            self._validation_images,
-            protocol=protocol,
-            seed=_VALIDATION_SEED,
-            count=self._config.loop.sample_images,
-        )
-        self._writers.grid(done, sheet)
+        if distributed.is_first():
+            sheet = reporting.picture_grid(
+                {"completed": completer},
+                self._validation_images,
+                protocol=protocol,
+                seed=_VALIDATION_SEED,
+                count=self._config.loop.sample_images,
+            )
+            self._writers.grid(done, sheet)
         self._writers.message(
             f"validation at step {done}: hole PSNR {hole['psnr']:.2f} dB, "
             f"whole SSIM {whole['ssim']:.3f}"
@@ -313,16 +321,25 @@ class _Window:
 
 
 class _StopSignals:
-    """Turns SIGTERM and the first Ctrl-C into `requested`, the signal's name; then as before."""
+    """Turns SIGTERM and the first Ctrl-C into the wish to stop; after Ctrl-C it works as before.
+
+    In a job a signal to one process stops all, after the same step. There JAX handles SIGTERM from
+    the start of the job on, and Ctrl-C is passed to it.
+    """
 
     def __init__(self) -> None:
-        self.requested = ""
+        self._requested = ""
+        self._shared = jax.process_count() > 1
+
+    def after(self, step: int) -> str:
+        """Why to stop after this step; "" to go on. To be asked once for each step."""
+        if self._shared:
+            return "a stop signal" if distributed.stop_requested(step) else ""
+        return self._requested
 
     def __enter__(self) -> _StopSignals:
-        self._before = {
-            number: signal.signal(number, self._request)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        numbers = (signal.SIGINT,) if self._shared else (signal.SIGTERM, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._request) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -330,5 +347,7 @@ class _StopSignals:
             signal.signal(number, handler)
 
     def _request(self, number: int, _frame: FrameType | None) -> None:
-        self.requested = signal.Signals(number).name
+        self._requested = signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._shared:
+            signal.raise_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import jax
 
 from glcic_jax import config as config_lib
+from glcic_jax import distributed
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
 
@@ -21,10 +23,15 @@ def check_workdir(workdir: Path, config: Config) -> None:
     """Whether a run of `config` may start or go on in `workdir`. Writes nothing.
 
     Raises:
-        UserError: `workdir` is a file, can't be written to, holds a run whose configuration
-            differs, or checkpoints without a configuration.
+        UserError: `workdir` is a file or an address, can't be written to, holds a run whose
+            configuration differs, or checkpoints without a configuration.
     """
     workdir = Path(workdir)
+    if re.match(r"[a-z0-9]{2,}:/", str(workdir)):  # Path makes one slash of two
+        raise UserError(
+            f"--workdir is {workdir}; it must be a directory of this machine. To use a bucket, "
+            "mount it, see docs/tpu.md"
+        )
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; --workdir needs a directory")
     with _write_errors(workdir):
@@ -32,23 +39,55 @@ def check_workdir(workdir: Path, config: Config) -> None:
             _require_resumable(workdir, load_config(workdir), config)
         else:
             _require_no_foreign_checkpoints(workdir)
-        existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
-        with tempfile.TemporaryFile(dir=existing):
+        with tempfile.TemporaryFile(dir=_existing(workdir)):
             pass  # the permission bits alone don't tell: root, read-only mounts
+
+
+def check_shared(workdir: Path) -> None:
+    """Whether all processes of a job see the same `workdir`. Leaves nothing behind.
+
+    Raises:
+        UserError: in all processes, if one doesn't see what the first one writes there.
+    """
+    if jax.process_count() == 1:
+        return
+    workdir = Path(workdir)
+    with contextlib.ExitStack() as probe:
+
+        def write() -> str:
+            with _write_errors(workdir):
+                file = probe.enter_context(tempfile.NamedTemporaryFile(dir=_existing(workdir)))
+                return Path(file.name).name
+
+        name = distributed.from_first(write)
+        seen = distributed.gather(lambda: (_existing(workdir) / name).exists())
+    if not all(seen):
+        raise UserError(
+            f"process {seen.index(False)} does not see what process 0 writes to {workdir}; "
+            "--workdir must be a directory that all machines share"
+        )
+
+
+def _existing(workdir: Path) -> Path:
+    """`workdir`, or the nearest directory above it that exists."""
+    return next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
 
 
 def open_workdir(workdir: Path, config: Config) -> None:
     """Make `workdir` and write `config.json`; call it after `check_workdir`.
 
-    The file is only replaced where settings changed that a resumed run may change.
+    The file is only replaced where settings changed that a resumed run may change. Of several
+    processes only the first does anything.
 
     Raises:
         UserError: as `check_workdir`; nothing is written then.
     """
+    if not distributed.is_first():
+        return
     workdir = Path(workdir)
     check_workdir(workdir, config)
     path = workdir / CONFIG_NAME
-    if jax.process_index() != 0 or (path.exists() and load_config(workdir) == config):
+    if path.exists() and load_config(workdir) == config:
         return
     with _write_errors(workdir):
         workdir.mkdir(parents=True, exist_ok=True)

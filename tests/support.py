@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 from pathlib import Path
 
 from glcic_jax.config import Config
@@ -37,3 +38,10 @@ def replace(config: Config, **parts) -> Config:
         for name, value in parts.items()
     }
     return dataclasses.replace(config, **changed)
+
+
+def free_port() -> int:
+    """A port that nothing uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_another_config_is_refused_with_its_fields(tmp_path):
     with pytest.raises(UserError, match=r"image_size: 32 -> 64; seed: 0 -> 3.*\n.*--workdir"):
         open_workdir(tmp_path, other)
     assert files_below(tmp_path) == before
+
+
+def test_an_address_of_a_bucket_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="must be a directory of this machine"):
+        open_workdir(Path("gs://bucket/x"), Config())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "1000", "model.ckpt"])

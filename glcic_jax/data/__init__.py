@@ -1,7 +1,7 @@
 """Training and evaluation images: sources, the pipeline over them, augmentation."""
 
 from glcic_jax.data.augment import augment
-from glcic_jax.data.pipeline import TrainingData, open_training
+from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import (
     ConcatImages,
     ImageSet,
@@ -21,4 +21,5 @@ __all__ = [
     "open_evaluation",
     "open_split",
     "open_training",
+    "require_same",
 ]

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
@@ -23,6 +24,7 @@ import jax
 import numpy as np
 from absl import flags
 
+from glcic_jax import distributed
 from glcic_jax.config import Config
 from glcic_jax.data.sources import ImageSet, mean_pixel, open_split
 from glcic_jax.errors import UserError
@@ -53,6 +55,10 @@ class TrainingData:
         fits = total <= config.data.resident_megabytes * 10**6
         self.resident = _as_array(sets) if fits and all(part.fixed for part in sets) else None
         """uint8 image_NxSxSx3 of all training images, or None where batches are streamed."""
+
+    def require_same(self) -> None:
+        """Compare the training images with those of the other processes, see `require_same`."""
+        require_same(self._sets)
 
     @functools.cached_property
     def mean_pixel(self) -> np.ndarray:
@@ -103,6 +109,30 @@ class TrainingData:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def require_same(sets: Sequence[ImageSet]) -> None:
+    """Compare these sets, by their lengths and some images, with those of a job's other processes.
+
+    Raises:
+        UserError: in all processes, if they differ.
+    """
+    if jax.process_count() == 1:
+        return
+    everywhere = distributed.gather(lambda: [_fingerprint(part) for part in sets])
+    for index, prints in enumerate(everywhere):
+        for part, first, other in zip(sets, everywhere[0], prints, strict=True):
+            if first != other:
+                raise UserError(
+                    f"process {index} finds other images in {part.name} than process 0 "
+                    f"({other[0]} and {first[0]} of them); all machines need the same"
+                )
+
+
+def _fingerprint(part: ImageSet) -> tuple[int, int]:
+    count = min(16, len(part))
+    sample = [part[i * len(part) // count] for i in range(count)]
+    return len(part), zlib.crc32(b"".join(image.tobytes() for image in sample))
 
 
 @dataclasses.dataclass(frozen=True)
