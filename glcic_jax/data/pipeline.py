@@ -15,7 +15,7 @@ import signal
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -196,33 +196,35 @@ def _decode(batches: grain.MapDataset, workers: int) -> _Stream:
 
 
 class _Stream:
-    """Iterates over a data set of Grain; starts at once, in the background.
+    """Iterates over an endless data set of Grain, one batch ahead in a thread; starts at once.
 
     Ctrl-C in a terminal reaches every process, and the main process alone decides what it means.
     Workers inherit the blocked signal from the thread that starts them, so that not even their
-    imports are interrupted.
+    imports are interrupted. Nor is Grain here: Python interrupts the main thread alone, which only
+    waits for the other one.
     """
 
     def __init__(self, dataset: grain.IterDataset):
-        starter = ThreadPoolExecutor(1, initializer=_block_interrupts)
-        self._opened: Future[Any] = starter.submit(iter, dataset)
-        self._first: Future[Any] | None = starter.submit(lambda: next(self._opened.result()))
-        starter.shutdown(wait=False)
+        self._thread = ThreadPoolExecutor(1, initializer=_block_interrupts)
+        self._opened: Future[Any] = self._thread.submit(iter, dataset)
+        self._next = self._thread.submit(self._take)
 
     def __iter__(self) -> _Stream:
         return self
 
     def __next__(self) -> np.ndarray:
-        if self._first is None:
-            batch = next(self._opened.result())
-        else:
-            batch = self._first.result()
-            self._first = None
+        batch = self._next.result()
+        self._next = self._thread.submit(self._take)
+        return batch
+
+    def _take(self) -> np.ndarray:
         # A copy: workers deliver in shared memory, which must not outlive them.
-        return np.array(batch)
+        return np.array(next(self._opened.result()))
 
     def close(self) -> None:
         """End the workers."""
+        wait([self._next])
+        self._thread.shutdown()
         self._opened.result().close()
 
 
