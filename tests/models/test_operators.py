@@ -320,3 +320,19 @@ def test_convolve_refuses(x_shape, kernel_shape, options, message):
 def test_convolve_transpose_refuses(kernel_shape, message):
     with pytest.raises(ValueError, match=message):
         operators.convolve_transpose(jnp.zeros((1, 8, 8, 3)), jnp.zeros(kernel_shape))
+
+
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride", "dilation"),
+    [(14, 3, 1, 1), (15, 3, 2, 1), (16, 3, 2, 1), (23, 3, 1, 8), (12, 5, 1, 1)],
+)
+def test_inner_convolution_is_the_middle_of_the_padded_one(side, kernel, stride, dilation):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, side, side + 3, 6)).astype(np.float32)
+    weight = rng.normal(size=(kernel, kernel, 6, 9)).astype(np.float32)
+    inner = operators.convolve_inner(x, weight, stride=stride, dilation=dilation)
+    border = dilation * (kernel - 1) // 2
+    every = np.asarray(operators.convolve_native(x, weight, dilation=dilation))
+    wanted = every[:, border : side - border : stride, border : side + 3 - border : stride]
+    assert inner.shape == wanted.shape
+    np.testing.assert_allclose(np.asarray(inner), wanted, atol=2e-5)
