@@ -22,7 +22,6 @@ from benchmarks import report
 from benchmarks.extras import require_torch
 from glcic_jax.command_line import parse, run
 from glcic_jax.config import Config, DataConfig, check, preset
-from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.timing import Samples
@@ -63,9 +62,7 @@ def main() -> None:
     """Measure, print tables, write JSON."""
     arguments = parse(Arguments, description=Arguments.__doc__)
     report.check_output(arguments.json)
-    for name in ("workers", "batches", "rounds"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name} is {getattr(arguments, name)}; it must be at least 1")
+    report.check_counts(arguments, "workers", "batches", "rounds")
     streaming = _config(arguments, arguments.image_size, arguments.batch_size)
     training = _config(arguments, arguments.train_image_size, arguments.train_batch_size)
     from glcic_jax.data import open_split
@@ -221,15 +218,10 @@ def _training_runs(config: Config, data: TrainingData, shares: list[float]) -> d
     """Two ways to run steps; the streamed one notes the share of its time spent waiting."""
     import jax
 
+    from benchmarks import stepping
     from glcic_jax import devices
-    from glcic_jax.steps import build_recipe
-    from glcic_jax.train_state import create_train_state
-    from glcic_jax.training import compile_step
 
-    mesh = devices.batch_mesh()
-    create = jax.jit(create_train_state, static_argnums=1, out_shardings=devices.replicated(mesh))
-    state = create(jax.random.key(0), config, data.mean_pixel)
-    step = compile_step(build_recipe(config), "completion", mesh)
+    mesh, state, step = stepping.start(config, "completion", data.mean_pixel)
     batches = data.batches(0)
     kept = np.array(next(batches))
 

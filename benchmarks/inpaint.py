@@ -69,9 +69,7 @@ def main() -> None:
 
 def _check(arguments: Arguments) -> None:
     report.check_output(arguments.json)
-    for name in ("rounds", "calls"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name} is {getattr(arguments, name)}; it must be at least 1")
+    report.check_counts(arguments, "rounds", "calls")
     if not arguments.sizes or min(arguments.sizes) < 8:
         raise UserError("--sizes: give sides of at least 8 pixels")
 

@@ -16,7 +16,6 @@ import numpy as np
 from benchmarks import report
 from glcic_jax.command_line import parse, run
 from glcic_jax.config import Config, MaskConfig, check, pixels
-from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.timing import Run
@@ -54,9 +53,7 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     arguments = parse(Arguments, description=Arguments.__doc__)
     report.check_output(arguments.json)
-    for name in ("batch_size", "rounds"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+    report.check_counts(arguments, "batch_size", "rounds")
     check(dataclasses.replace(default_config(), image_size=arguments.image_size))
     import jax
 

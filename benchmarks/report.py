@@ -53,6 +53,14 @@ def spread(values: Spread, scale: float = 1.0) -> str:
     return f"{number(values.median * scale)} ({low}..{high})"
 
 
+def check_counts(arguments: Any, *names: str) -> None:
+    """Raise a `UserError` unless each of these fields of the arguments is at least 1."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+
+
 def check_output(path: Path | None) -> None:
     """Find out before an hour of measuring whether the JSON file can be written.
 

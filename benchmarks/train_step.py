@@ -8,8 +8,6 @@ same real photographs, and take turns.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,7 +17,6 @@ from benchmarks import report
 from benchmarks.extras import require_torch
 from glcic_jax.command_line import parse, run
 from glcic_jax.config import Config, DataConfig, Phase, check, preset
-from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.timing import Run, Samples
@@ -69,7 +66,8 @@ class Arguments:
 def main() -> None:
     """Measure, print a table, write JSON."""
     arguments = parse(Arguments, description=Arguments.__doc__)
-    _check(arguments)
+    report.check_output(arguments.json)
+    report.check_counts(arguments, "devices", "rounds")
     require_torch()
     configs = {name: _configured(name, arguments.batch_size) for name in arguments.cases}
     import jax
@@ -91,13 +89,6 @@ def main() -> None:
     ]
     _publish(results, peaks)
     report.write_json(arguments.json, {"peak_flops": peaks, "results": results})
-
-
-def _check(arguments: Arguments) -> None:
-    report.check_output(arguments.json)
-    for name in ("devices", "rounds"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name} is {getattr(arguments, name)}; it must be at least 1")
 
 
 def _configured(name: Case, batch_size: int) -> Config:
@@ -138,31 +129,15 @@ def _rates(samples: Samples, config: Config) -> dict[str, Any]:
     return dataclasses.asdict(samples.rate(config.data.batch_size))
 
 
-def _batches(config: Config, count: int) -> Iterator[np.ndarray]:
-    """int32 indices_B into the images, in the shuffled order of one epoch after the other."""
-    rng = np.random.default_rng(0)
-    size = config.data.batch_size
-    for _ in itertools.count():
-        order = rng.permutation(count).astype(np.int32)
-        for start in range(0, count - size + 1, size):
-            yield order[start : start + size]
-
-
 def _our_run(config: Config, phase: Phase, crops: np.ndarray) -> Run:
     """The training loop of `glcic_jax.training` without its reports."""
     import jax
 
+    from benchmarks import stepping
     from glcic_jax import devices
-    from glcic_jax.steps import build_recipe
-    from glcic_jax.train_state import create_train_state
-    from glcic_jax.training import compile_step
 
-    mesh = devices.batch_mesh()
-    resident = devices.put_replicated(mesh, crops)
-    create = jax.jit(create_train_state, static_argnums=1, out_shardings=devices.replicated(mesh))
-    state = create(jax.random.key(0), config, _mean_pixel(crops))
-    step = compile_step(build_recipe(config), phase, mesh, resident)
-    batches = _batches(config, len(crops))
+    mesh, state, step = stepping.start(config, phase, stepping.mean_pixel(crops), crops)
+    batches = stepping.shuffled_batches(len(crops), config.data.batch_size)
 
     def steps(count: int) -> None:
         nonlocal state
@@ -177,23 +152,20 @@ def _our_run(config: Config, phase: Phase, crops: np.ndarray) -> Run:
 def _their_run(config: Config, phase: Phase, crops: np.ndarray) -> Run:
     import torch
 
+    from benchmarks import stepping
     from benchmarks.torch_steps import Trainer
 
     torch.set_num_threads(report.cores())
     torch.manual_seed(0)
-    trainer = Trainer(config, _mean_pixel(crops))
+    trainer = Trainer(config, stepping.mean_pixel(crops))
     images = torch.from_numpy(crops)
-    batches = _batches(config, len(crops))
+    batches = stepping.shuffled_batches(len(crops), config.data.batch_size)
 
     def steps(count: int) -> None:
         for _ in range(count):
             trainer.step(phase, images[torch.from_numpy(next(batches))])
 
     return steps
-
-
-def _mean_pixel(crops: np.ndarray) -> np.ndarray:
-    return (crops.mean(axis=(0, 1, 2)) / 255).astype(np.float32)
 
 
 def _publish(results: list[dict[str, Any]], peaks: dict[str, float]) -> None:

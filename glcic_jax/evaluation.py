@@ -252,7 +252,7 @@ def model_completer(generator: Any, variables: Any, mesh: Mesh | None = None) ->
     return completer
 
 
-@functools.partial(jax.jit, static_argnames=("generator", "mesh"))
+@functools.partial(devices.jit, static_argnums=(0, 1))
 def _complete_on_mesh(
     generator: Any, mesh: Mesh, variables: Any, image_u8: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.lax import slice_in_dim
 
 
 class Frame(NamedTuple):
@@ -143,16 +144,16 @@ def _neighbour_mean(image: jax.Array, frame: Frame) -> jax.Array:
 
 def _before(image: jax.Array, axis: int) -> jax.Array:
     """Each cell's predecessor along an axis; the first cell's is itself."""
-    head, body = jnp.split(image, [1], axis)[0], jnp.split(image, [image.shape[axis] - 1], axis)[0]
-    return jnp.concatenate([head, body], axis)
+    head = slice_in_dim(image, 0, 1, axis=axis)
+    return jnp.concatenate([head, slice_in_dim(image, 0, -1, axis=axis)], axis)
 
 
 def _after(image: jax.Array, axis: int, length: int | jax.Array) -> jax.Array:
     """Each cell's successor along an axis; that of the last cell of `length` is itself."""
     count = image.shape[axis]
-    body, tail = jnp.split(image, [1], axis)[1], jnp.split(image, [count - 1], axis)[1]
-    shifted = jnp.concatenate([body, tail], axis)
+    tail = slice_in_dim(image, count - 1, count, axis=axis)
+    shifted = jnp.concatenate([slice_in_dim(image, 1, None, axis=axis), tail], axis)
     if isinstance(length, int):  # then it is the array's own length
         return shifted
-    is_last = jnp.arange(count).reshape([count if i == axis else 1 for i in range(image.ndim)])
-    return jnp.where(is_last == length - 1, image, shifted)
+    position = jax.lax.broadcasted_iota(jnp.int32, image.shape, axis)
+    return jnp.where(position == length - 1, image, shifted)

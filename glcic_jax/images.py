@@ -24,6 +24,11 @@ def to_uint8(image: jax.Array) -> jax.Array:
     return jnp.round(jnp.clip(image.astype(jnp.float32), 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
 
+def to_unit(images: jax.Array | np.ndarray) -> jax.Array:
+    """uint8, or any float in [0, 1] -> float32 in [0, 1]."""
+    return to_float(images) if images.dtype == np.uint8 else jnp.asarray(images, jnp.float32)
+
+
 def composite(inside: jax.Array, outside: jax.Array, mask: jax.Array) -> jax.Array:
     """`inside` in the hole, bit for bit `outside` elsewhere.
 

@@ -18,7 +18,7 @@ from glcic_jax import windowed
 from glcic_jax.checkpoint import Checkpoints
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
-from glcic_jax.images import composite, pad_to_multiple, to_float, to_uint8
+from glcic_jax.images import composite, pad_to_multiple, to_uint8, to_unit
 from glcic_jax.models.completion import CompletionNetwork
 from glcic_jax.models.registry import build_generator
 from glcic_jax.train_state import abstract_train_state, generator_variables
@@ -130,9 +130,8 @@ def _inpaint_whole(
 ) -> jax.Array:
     """images_BxHxWx3 of the caller's dtype, masks_BxHxWx1 of any -> images of the same dtype."""
     mask = (masks != 0).astype(jnp.float32)
+    _, completed = complete(generator, variables, to_unit(images), mask)
     is_bytes = images.dtype == jnp.uint8
-    image = to_float(images) if is_bytes else images.astype(jnp.float32)
-    _, completed = complete(generator, variables, image, mask)
     filled = to_uint8(completed) if is_bytes else completed.astype(images.dtype)
     return composite(filled, images, mask)
 

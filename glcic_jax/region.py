@@ -9,7 +9,6 @@ everything that the next one reads, and zeros where a whole feature map would be
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,25 +23,13 @@ from glcic_jax.windows import Plan, Region
 _OUTPUT = Layer("output", 3)
 
 
-def region_start(region: Region, hole_2: Any, cells_2: Any) -> Any:
-    """First cell of a region along rows and columns, int32[2].
-
-    Args:
-        region: static size and margin.
-        hole_2: the hole's first cell.
-        cells_2: how many cells the image has.
-    """
-    last = jnp.maximum(jnp.asarray(cells_2) - jnp.asarray(region.size), 0)
-    return jnp.clip(jnp.asarray(hole_2) - region.margin, 0, last)
-
-
 def complete_region(
     generator: CompletionNetwork,
     plan: Plan,
     folded: dict[str, Folded],
     filled_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
-    hole_2: jax.Array,
+    starts_Rx2: jax.Array,
     cells_2: jax.Array,
 ) -> jax.Array:
     """The network's raw output over a hole.
@@ -53,32 +40,31 @@ def complete_region(
         folded: its layers, see `folding.fold`.
         filled_BxHxWx3: float32, the first region of the image with its holes filled.
         mask_BxHxWx1: float32, the same region of the mask.
-        hole_2: int32, the first cell of the hole in the image.
+        starts_Rx2: int32, the first cell of each region, see `windows.region_starts`.
         cells_2: int32, cells of the image.
 
     Returns:
         float32 output_BxHxWx3 in [0, 1], the last region of the plan.
     """
     cell = 2**generator.downsamples
-    starts = [region_start(region, hole_2, cells_2) for region in plan.regions]
     x = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1).astype(generator.dtype)
-    x = _zero_outside(x, plan, plan.regions[0], starts[0], cells_2)
+    x = _zero_outside(x, plan, plan.regions[0], starts_Rx2[0], cells_2)
     # How many pixels of the feature map a cell spans.
     scale = cell
     for number, layer in enumerate((*generator.layers(), _OUTPUT)):
         have, want = plan.regions[number : number + 2]
-        offset = (starts[number + 1] - starts[number]) * scale
+        offset = (starts_Rx2[number + 1] - starts_Rx2[number]) * scale
         kernel, bias = (part.astype(generator.dtype) for part in folded[layer.name])
         y = _apply(layer, x, kernel, offset, scale, have, want) + bias
         scale = 2 * scale if layer.doubles else scale // layer.stride
         if layer is _OUTPUT:
             x = y.astype(jnp.float32)
             break
-        y = _zero_outside(nn.relu(y), plan, want, starts[number + 1], cells_2)
+        y = _zero_outside(nn.relu(y), plan, want, starts_Rx2[number + 1], cells_2)
         x = _cut(x, offset, want, scale) + y if layer.residual else y
     if generator.fill == "mean":
         return nn.sigmoid(x)
-    offset = (starts[-1] - starts[0]) * cell
+    offset = (starts_Rx2[-1] - starts_Rx2[0]) * cell
     return jnp.clip(_cut(filled_BxHxWx3, offset, plan.regions[-1], cell) + x, 0.0, 1.0)
 
 

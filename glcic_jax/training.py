@@ -102,6 +102,7 @@ def compile_step(
         on_images if resident is None else on_indices,
         donate_argnums=0,
         out_shardings=devices.replicated(mesh),
+        compiler_options=devices.compiler_options(mesh.devices.flat[0].platform),
     )
     if resident is None:
         return jitted

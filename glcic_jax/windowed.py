@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax import windows
+from glcic_jax import devices, windows
 from glcic_jax.fill import Frame, harmonic_fill, mean_fill
-from glcic_jax.images import to_float, to_uint8
+from glcic_jax.images import to_uint8, to_unit
 from glcic_jax.models.completion import CompletionNetwork
 from glcic_jax.models.folding import Folded, fold
-from glcic_jax.region import complete_region, region_start
+from glcic_jax.region import complete_region
 from glcic_jax.windows import Box, Plan, Span
 
 _SMALL = 64
@@ -50,7 +50,7 @@ def prepare(generator: CompletionNetwork, variables: Any) -> Prepared:
         return _recent[key][0]
     prepared = Prepared(
         generator,
-        jax.jit(fold, static_argnums=0)(generator, variables),
+        _fold(generator, variables),
         jnp.asarray(variables["constants"]["mean_pixel"]),
     )
     if all(isinstance(leaf, jax.Array) for leaf in leaves):
@@ -60,6 +60,7 @@ def prepare(generator: CompletionNetwork, variables: Any) -> Prepared:
     return prepared
 
 
+_fold = jax.jit(fold, static_argnums=0)
 _MOST_RECENT = 2
 _recent: OrderedDict[tuple, tuple[Prepared, list]] = OrderedDict()
 
@@ -102,7 +103,7 @@ def _fill_small(prepared: Prepared, images: np.ndarray, holes: np.ndarray) -> np
         plan,
         prepared.folded,
         prepared.mean_pixel,
-        _computable(_cut(images, canvas)),
+        _cut(images, canvas),
         _cut(holes[..., None], canvas),
         np.asarray(cells, np.int32),
     )
@@ -110,17 +111,17 @@ def _fill_small(prepared: Prepared, images: np.ndarray, holes: np.ndarray) -> np
     return np.where(holes[..., None], filled, images)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(devices.jit, static_argnums=(0, 1))
 def _complete_small(generator, plan, folded, mean_pixel, images, holes, cells_2):
-    image, mask = _to_unit(images), holes.astype(jnp.float32)
+    image, mask = to_unit(images), holes.astype(jnp.float32)
     size_2 = cells_2 * 2**generator.downsamples
     if generator.fill == "harmonic":
         frame = Frame(size_2[0], size_2[1], jnp.max(size_2))
         filled = harmonic_fill(image, mask, mean_pixel, frame=frame)
     else:
         filled = mean_fill(image, mask, mean_pixel)
-    hole_2 = jnp.zeros(2, jnp.int32)
-    output = complete_region(generator, plan, folded, filled, mask, hole_2, cells_2)
+    starts_Rx2 = jnp.zeros((len(plan.regions), 2), jnp.int32)
+    output = complete_region(generator, plan, folded, filled, mask, starts_Rx2, cells_2)
     return _from_unit(output, images.dtype)
 
 
@@ -141,8 +142,9 @@ def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, hole_HxW: np.n
     for box in boxes:
         place = windows.place_hole(box, cell, cells)
         plan = windows.plan_regions(layers, cell, place.size, cells)
-        output = _complete_window(prepared, plan, known, patches, place, cells)
-        top, left = (start * cell for start in _starts(plan, -1, place, cells))
+        starts_Rx2 = windows.region_starts(plan, place, cells)
+        output = _complete_window(prepared, plan, known, patches, starts_Rx2, cells)
+        top, left = (int(start) * cell for start in starts_Rx2[-1])
         _write(image_HxWx3, hole_HxW, box, output, (top, left))
 
 
@@ -189,14 +191,14 @@ def _complete_window(
     plan: Plan,
     canvas: _Canvas,
     patches: list[tuple[Box, np.ndarray]],
-    place: windows.Place,
+    starts_Rx2: np.ndarray,
     cells: tuple[int, int],
 ) -> np.ndarray:
     """The output over the hole's region, in the dtype of the image (or float32 for floats)."""
-    start, size = _starts(plan, 0, place, cells), plan.regions[0].size
+    start, size, cell = starts_Rx2[0], plan.regions[0].size, prepared.cell
     spans = (
-        Span(start[0] * prepared.cell, size[0] * prepared.cell),
-        Span(start[1] * prepared.cell, size[1] * prepared.cell),
+        Span(int(start[0]) * cell, size[0] * cell),
+        Span(int(start[1]) * cell, size[1] * cell),
     )
     filled, hole = canvas.cut(spans)
     for box, patch in patches:
@@ -208,27 +210,17 @@ def _complete_window(
         prepared.folded,
         filled,
         hole,
-        np.asarray(place.start, np.int32),
+        starts_Rx2,
         np.asarray(cells, np.int32),
     )
     return np.asarray(output)[0]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _complete_region(generator, plan, dtype, folded, filled, hole, hole_2, cells_2):
+@functools.partial(devices.jit, static_argnums=(0, 1, 2))
+def _complete_region(generator, plan, dtype, folded, filled, hole, starts_Rx2, cells_2):
     mask = hole.astype(jnp.float32)
-    output = complete_region(generator, plan, folded, filled, mask, hole_2, cells_2)
+    output = complete_region(generator, plan, folded, filled, mask, starts_Rx2, cells_2)
     return _from_unit(output, dtype)
-
-
-def _starts(plan: Plan, number: int, place: windows.Place, cells: tuple[int, int]) -> list[int]:
-    region = plan.regions[number]
-    return [
-        int(start)
-        for start in region_start(
-            region, np.asarray(place.start, np.int32), np.asarray(cells, np.int32)
-        )
-    ]
 
 
 def _paste(
@@ -276,15 +268,6 @@ def _cut(array_BxHxWxC: np.ndarray, spans: tuple[Span, Span]) -> np.ndarray:
     if not (bottom or right):
         return part
     return np.pad(part, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
-
-
-def _computable(images: np.ndarray) -> np.ndarray:
-    """float64 as float32, which JAX would make of it anyway."""
-    return images.astype(np.float32) if images.dtype == np.float64 else images
-
-
-def _to_unit(images: jax.Array) -> jax.Array:
-    return to_float(images) if images.dtype == jnp.uint8 else images.astype(jnp.float32)
 
 
 def _from_unit(images: jax.Array, dtype: np.dtype) -> jax.Array:

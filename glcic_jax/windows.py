@@ -215,6 +215,13 @@ def plan_regions(
     return Plan(tuple(regions), (padded[0], padded[1]))
 
 
+def region_starts(plan: Plan, place: Place, cells: tuple[int, int]) -> np.ndarray:
+    """int32 starts_Rx2: the first cell of each region along rows and along columns."""
+    margin_Rx1 = np.array([[region.margin] for region in plan.regions])
+    last_Rx2 = np.maximum(np.array(cells) - np.array([region.size for region in plan.regions]), 0)
+    return np.clip(np.array(place.start) - margin_Rx1, 0, last_Rx2).astype(np.int32)
+
+
 def margins(layers: Sequence[Layer], cell: int) -> list[int]:
     """Cells on every side of the output that each layer's input, the last one's too, and then the
     output itself must hold."""

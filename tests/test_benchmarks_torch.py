@@ -112,7 +112,7 @@ def pair(variant, pairs, tiny_config, photo_crops):
     return pairs[variant]
 
 
-def close(ours, theirs, tolerance=2e-5):
+def assert_close(ours, theirs, tolerance=2e-5):
     np.testing.assert_allclose(
         np.asarray(ours), theirs.detach().numpy(), rtol=tolerance, atol=tolerance
     )
@@ -132,7 +132,7 @@ def test_networks_agree(pair, train):
     )
     trainer.generator.train(train)
     theirs = trainer.generator(batch.image, batch.mask)
-    close(ours, theirs.permute(0, 2, 3, 1))
+    assert_close(ours, theirs.permute(0, 2, 3, 1))
 
     window = torch_steps.crop(batch.image, batch.corner, trainer._window)
     apply = jax.jit(pair.recipe.discriminator.apply, static_argnames=("train", "mutable"))
@@ -140,7 +140,7 @@ def test_networks_agree(pair, train):
     ours, _ = apply(variables(state.discriminator), pair.batch.image, our_window, **options)
     trainer.discriminator.train(train)
     for name, logits in trainer.discriminator(batch.image, window).items():
-        close(ours[name], logits)
+        assert_close(ours[name], logits)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_harmonic_fill_agrees(photo_crops):
     mean_pixel = torch.from_numpy(pixel).view(1, 3, 1, 1)
     filled = torch.where(planes(mask) > 0.5, mean_pixel, planes(image))
     theirs = torch_fill.harmonic_fill(filled, planes(mask), mean_pixel)
-    close(ours, theirs.permute(0, 2, 3, 1))
+    assert_close(ours, theirs.permute(0, 2, 3, 1))
 
 
 def test_torch_draws_what_training_draws(tiny_config, photo_crops):

@@ -43,8 +43,7 @@ def test_all_meet_whoever_comes_first():
         for place in places:
             meetings.append(pool.submit(meet, place, {"seed": "1"}, 10))
             time.sleep(0.1)
-        for meeting in meetings:
-            meeting.result(timeout=10)
+        assert [meeting.result(timeout=10).own_index for meeting in meetings] == [2, 1, 0]
     with socket.create_server(("", port)):
         pass  # the port is free for JAX
 
@@ -160,8 +159,7 @@ def test_strangers_and_processes_that_went_away_do_not_count():
             connect(port).sendall(sent.encode())
         time.sleep(0.2)
         meetings += [pool.submit(meet, Place("localhost", port, 3, i), {}, 20) for i in (1, 2)]
-        for meeting in meetings:
-            meeting.result(timeout=10)
+        assert [meeting.result(timeout=10).own_index for meeting in meetings] == [0, 1, 2]
 
 
 def connect(port: int) -> socket.socket:

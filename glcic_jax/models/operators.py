@@ -54,8 +54,8 @@ def convolve(
     def native(x, kernel):
         return convolve_native(x, kernel, stride=stride, dilation=dilation)
 
-    # Measured on a 2-core AVX-512 CPU: forward and both gradients together, batch 64 (4 for maps
-    # of 32x32 and more). Outside these three ranges no rewriting reliably gained 20 %.
+    # Measured on a 2-core AVX-512 CPU with `devices.compiler_options`: forward and both gradients
+    # together, batch 64. Outside these two ranges no rewriting reliably gained 20 %.
     (height, width, channels), size = x_BxHxWxC.shape[1:], max(x_BxHxWxC.shape[1:3])
     dead = dilation >= size
     if stride == 1 and side > 1 and (dead or (2 * dilation >= size and channels >= 128)):
@@ -69,11 +69,6 @@ def convolve(
         # rewritten, 5x5 on 8x8 and 3x3 on 4x4 are 5 to 12 times faster. On larger maps, and for
         # 5x5 on 4x4, the native operator is.
         on_cpu = _convolve_space_to_depth
-    elif stride == 1 and side > 1 and min(height, width) >= 32 and channels >= 128:
-        # The weight gradient is then most of the work. Row by row, all three together run 1.2 to
-        # 1.6 times faster (one 32x32x128 was even); fewer channels or smaller maps gain less.
-        def on_cpu(x, kernel):
-            return _convolve_row_gradient(x, kernel, dilation)
     elif kernel_KxKxCxF.shape[3] < _FEWEST_FEATURES:
 
         def on_cpu(x, kernel):
@@ -146,34 +141,15 @@ def convolve_native(
 def convolve_inner(
     x_BxHxWxC: jax.Array, kernel_KxKxCxF: jax.Array, *, stride: int = 1, dilation: int = 1
 ) -> jax.Array:
-    """As `convolve`, but nothing is padded: only outputs whose every tap lies in the input.
-
-    Meant for inference: only the forward pass was measured.
-    """
-    height, width = (
-        (side - dilation * (kernel_KxKxCxF.shape[0] - 1) - 1) // stride + 1
-        for side in x_BxHxWxC.shape[1:3]
+    """As `convolve`, but nothing is padded: only outputs whose every tap lies in the input."""
+    return lax.conv_general_dilated(
+        x_BxHxWxC,
+        kernel_KxKxCxF,
+        window_strides=(stride, stride),
+        padding="VALID",
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=_LAYOUT,
     )
-
-    def padded(x, kernel, pad):
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(stride, stride),
-            padding=((pad, pad), (pad, pad)),
-            rhs_dilation=(dilation, dilation),
-            dimension_numbers=_LAYOUT,
-        )
-
-    def on_cpu(x, kernel):
-        # One output more on every side, cut off again. XLA's CPU backend computes a convolution
-        # without padding another way, up to 6 times slower on one large image; never faster.
-        return padded(x, kernel, stride)[:, 1 : 1 + height, 1 : 1 + width]
-
-    def native(x, kernel):
-        return padded(x, kernel, 0)
-
-    return _per_platform(on_cpu, native, x_BxHxWxC, kernel_KxKxCxF)
 
 
 def convolve_transpose_native(x_BxHxWxC: jax.Array, kernel_4x4xCxF: jax.Array) -> jax.Array:
@@ -234,43 +210,6 @@ def _convolve_live_taps(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.A
         # its readers and compute it anew for every tap of the gradient.
         y = y.at[:, out_rows, out_columns].add(product(x[:, rows, columns], kernel[tap]))
     return y.astype(x.dtype)
-
-
-def _convolve_by_rows(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """One matrix product per row of the kernel, its columns side by side as channels."""
-    height, width = x.shape[1:3]
-    side, _, channels, features = kernel.shape
-    pad = dilation * (side // 2)
-    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    shifts = range(0, dilation * side, dilation)
-    x = jnp.concatenate([x[:, :, shift : shift + width] for shift in shifts], axis=3)
-    kernel = kernel.reshape(side, side * channels, features)
-    products = (
-        jnp.einsum("bhwc,cf->bhwf", x[:, shift : shift + height], row)
-        for shift, row in zip(shifts, kernel, strict=True)
-    )
-    return functools.reduce(jnp.add, products)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _convolve_row_gradient(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """The native operator, but the kernel's gradient is the transpose of `_convolve_by_rows`."""
-    return convolve_native(x, kernel, dilation=dilation)
-
-
-@functools.partial(_convolve_row_gradient.defjvp, symbolic_zeros=True)
-def _convolve_row_gradient_jvp(dilation, primals, tangents):
-    x, kernel = primals
-    x_dot, kernel_dot = tangents
-    y = _convolve_row_gradient(x, kernel, dilation)
-    # A tangent rule serves forward and reverse mode, and manual sharding inserts its own sums over
-    # devices; a hand-written pullback would have to. In reverse mode only its transpose runs.
-    y_dot = jnp.zeros_like(y)
-    if not isinstance(x_dot, jax.custom_derivatives.SymbolicZero):
-        y_dot += convolve_native(x_dot, kernel, dilation=dilation)
-    if not isinstance(kernel_dot, jax.custom_derivatives.SymbolicZero):
-        y_dot += _convolve_by_rows(x, kernel_dot, dilation)
-    return y, y_dot
 
 
 def _convolve_space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:
