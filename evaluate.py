@@ -1,4 +1,7 @@
-"""Score a trained run against classical fills: `python evaluate.py --workdir runs/x`."""
+"""Score a trained run against classical fills: `python evaluate.py --workdir runs/x`.
+
+With several runs, or with `--report`, they are compared on identical images and holes.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,24 @@ from typing import Annotated, Literal
 import tyro
 
 from glcic_jax.command_line import ALONE, JobOptions, job, parse, run
+from glcic_jax.errors import UserError
 
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Score a trained run and classical fills on the same images and holes.
+    """Score trained runs and classical fills on the same images and holes.
 
-    Prints a table, writes a picture grid to WORKDIR/results-PROTOCOL-SPLIT.png and the scores to
-    WORKDIR/results.json under the key PROTOCOL-SPLIT; what else that file holds stays.
+    One run: prints a table, writes a picture grid to WORKDIR/results-PROTOCOL-SPLIT.png and the
+    scores to WORKDIR/results.json under the key PROTOCOL-SPLIT; what else that file holds stays.
+    With --report: writes a page that compares the runs, a Markdown table and results.json there.
     """
 
-    workdir: Path
-    """Directory that train.py wrote."""
+    workdir: tuple[Path, ...]
+    """Directories that train.py wrote; with --report, one or more."""
+    report: Path | None = None
+    """Directory for a page that compares the runs; opens from disk."""
     protocol: Literal["rectangle", "center", "freeform", "pixels"] = "rectangle"
     """Shape of the holes: one rectangle, the middle quarter, brush strokes, or single pixels."""
     split: Literal["test", "validation"] = "test"
@@ -48,18 +55,26 @@ class Arguments:
 def main() -> None:
     """Read the command line, then load what is slow to import."""
     arguments = parse(Arguments, description=Arguments.__doc__)
+    if arguments.report is None and len(arguments.workdir) != 1:
+        raise UserError(
+            f"{len(arguments.workdir)} runs were named; to compare them say where the report goes: "
+            "--report DIRECTORY"
+        )
     from glcic_jax.devices import keep_compiled_programs
-    from glcic_jax.reporting import evaluate_run
+    from glcic_jax.reporting import compare_to_report, evaluate_run
 
     keep_compiled_programs()
 
     options = {
         field.name: getattr(arguments, field.name)
         for field in dataclasses.fields(arguments)
-        if field.name != "job"
+        if field.name not in ("job", "workdir", "report")
     }
     with job(arguments.job, arguments, sync_stops=False):
-        evaluate_run(**options)
+        if arguments.report is None:
+            evaluate_run(arguments.workdir[0], **options)
+        else:
+            compare_to_report(arguments.workdir, arguments.report, **options)
 
 
 if __name__ == "__main__":

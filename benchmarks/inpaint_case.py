@@ -84,7 +84,7 @@ def _ours(inputs: dict[str, np.ndarray], _threads: int) -> Complete:
 
     jax.config.update("jax_platforms", "cpu")
     config = from_json(str(inputs["config"]))
-    generator = build_generator(config.model)
+    generator = build_generator(config)
     variables = jax.device_put(_nested(inputs, "variables"))
     return lambda image, mask: inpaint_fn(generator, variables, image, mask)
 

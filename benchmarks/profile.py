@@ -30,7 +30,7 @@ class Arguments:
     """Size to profile."""
     phase: Phase = "joint"
     """Phase to profile."""
-    devices: int = 2
+    devices: int = 1
     """Virtual CPU devices that share the batch."""
     steps: int = 10
     """Steps to profile, after some for warm-up."""

@@ -53,7 +53,7 @@ class Arguments:
     """Phases to measure."""
     batch_size: int = 0
     """Images a step; 0 takes each case's own."""
-    devices: int = 2
+    devices: int = 1
     """Virtual CPU devices that share our batch, as loop.cpu-devices of a run."""
     rounds: int = 7
     """Turns of each side."""

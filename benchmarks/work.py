@@ -70,10 +70,8 @@ def step_flops(config: Config, phase: Phase) -> float:
     def array(side: int, channels: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
 
-    generator = network_work(build_generator(config.model), array(size, 3), array(size, 1))
-    discriminator = network_work(
-        build_discriminator(config.model), array(size, 3), array(window, 3)
-    )
+    generator = network_work(build_generator(config), array(size, 3), array(size, 1))
+    discriminator = network_work(build_discriminator(config), array(size, 3), array(window, 3))
     match phase:
         case "completion":
             return _update(generator)
@@ -88,7 +86,7 @@ def step_flops(config: Config, phase: Phase) -> float:
 
 def inference_flops(config: Config, side: int) -> float:
     """Floating-point operations of completing one square image of `side` pixels."""
-    generator = build_generator(config.model)
+    generator = build_generator(config)
     inputs = (jax.ShapeDtypeStruct((1, side, side, count), jnp.float32) for count in (3, 1))
     return _forward(network_work(generator, *inputs))
 

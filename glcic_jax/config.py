@@ -90,25 +90,38 @@ class MaskConfig:
 class ModelConfig:
     """The networks' shapes."""
 
+    generator: Literal["glcic", "residual", "context_encoder"] = "glcic"
+    """The network that completes: GLCIC's, the residual extension's, or a context encoder, which
+    has a bottleneck and completes images of one size only."""
     width: int = 32
-    """Channels of the completion network's first layer; the paper's is 64."""
+    """Channels of the generator's first layer; the paper's is 64."""
     downsamples: int = 2
-    """How often the completion network halves the image; the paper's is 2."""
+    """How often the generator halves the image; the paper's is 2. Not for context_encoder."""
     dilations: tuple[int, ...] = (2, 4, 8, 16)
-    """Rates of the dilated convolutions, in order."""
+    """Rates of the dilated convolutions, in order; residual: one block each. Not for
+    context_encoder."""
     dilated_residual: bool = True
-    """Add the input of each dilated layer to its output (the paper does not)."""
+    """glcic: add the input of each dilated layer to its output (the paper does not)."""
+    bottleneck: int = 512
+    """context_encoder: length of the vector between encoder and decoder."""
     fill: Literal["mean", "harmonic"] = "harmonic"
     """What stands in the hole before the network sees it: the mean pixel (the paper), or the
     smooth solution of Laplace's equation, to which the network's output is then added."""
     batch_norm_momentum: float = 0.9
     """Share of the old running statistics that each step keeps."""
+    discriminator: Literal["context", "global", "local", "shared_patch"] = "context"
+    """What judges: a global and a local discriminator (GLCIC), one of them alone, or a global and a
+    PatchGAN head over shared first layers (the extension)."""
     discriminator_width: int = 32
     """Channels of each discriminator's first layer; the paper's is 64."""
     dense_features: int = 256
     """Length of the vector that each discriminator sums its image up in; the paper's is 1024."""
     fusion: Literal["joint", "separate"] = "joint"
-    """Discriminators: one logit from both vectors (the paper), or one logit each."""
+    """context: one logit from both vectors (the paper), or one logit each."""
+    local_head: Literal["vector", "patch"] = "vector"
+    """The local discriminator judges its window as one, or as a grid of patches (PatchGAN)."""
+    spectral_norm: bool = False
+    """Spectral instead of batch normalisation in the discriminators (Miyato et al. 2018)."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the convolutions. Parameters, statistics and losses stay float32."""
 
@@ -125,6 +138,11 @@ class LossConfig:
     """Weight of the global adversarial term where the logits are separate."""
     local_weight: float = 0.0002
     """Weight of the local adversarial term where the logits are separate."""
+    patch_weight: float = 0.0002
+    """Weight of the adversarial term of the PatchGAN head."""
+    adversarial: Literal["cross_entropy", "hinge", "least_squares"] = "cross_entropy"
+    """How logits become losses: non-saturating cross entropy (Goodfellow et al. 2014), hinge (Lim &
+    Ye 2017) or least squares (Mao et al. 2017)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,9 +193,9 @@ class LoopConfig:
     """Images of the validation split that are scored."""
     sample_images: int = 8
     """Validation images drawn in each sample grid."""
-    cpu_devices: int = 2
-    """Without an accelerator: virtual devices that share the batch. Two train faster than one on
-    two cores. Results agree to rounding; resume with the same number for equal bits."""
+    cpu_devices: int = 1
+    """Without an accelerator: virtual devices that share the batch. One uses all cores. Results
+    agree to rounding; resume with the same number for equal bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,14 +296,51 @@ _PAPER = Config(
     loop=LoopConfig(log_every=100, validate_every=5000, save_every=1000, validation_images=500),
 )
 
+# The study's comparison: the same data, width, fill, optimizer and number of images for every
+# variant. Each weight is the reference's for one logit, halved where there are two.
+_GLCIC = dataclasses.replace(
+    _CIFAR100,
+    losses=LossConfig(
+        joint_weight=0.00005, global_weight=0.00005, local_weight=0.00005, patch_weight=0.000025
+    ),
+    model=ModelConfig(width=16, dilated_residual=False, discriminator_width=16, dense_features=128),
+    optimizer=OptimizerConfig(warmup_steps=200, ema_decay=0.995),
+    phases=PhaseConfig(completion_steps=2400, discriminator_steps=200, joint_steps=600),
+    loop=LoopConfig(validate_every=800, save_every=400, validation_images=3000),
+)
+
+
+def _variant(config: Config = _GLCIC, **model: Any) -> Config:
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **model))
+
+
+_TWO_HEADS = dataclasses.replace(
+    _GLCIC, losses=dataclasses.replace(_GLCIC.losses, global_weight=0.000025)
+)
+
+STUDY: Mapping[str, Config] = {
+    "glcic": _GLCIC,
+    "residual_patchgan": _variant(_TWO_HEADS, generator="residual", discriminator="shared_patch"),
+    "context_encoder": _variant(generator="context_encoder", discriminator="local"),
+    "glcic_no_dilation": _variant(dilations=(1, 1, 1, 1)),
+    "glcic_global_only": _variant(discriminator="global"),
+    "glcic_local_only": _variant(discriminator="local"),
+    "completion_only": dataclasses.replace(
+        _GLCIC, phases=PhaseConfig(completion_steps=3200, discriminator_steps=0, joint_steps=0)
+    ),
+}
+"""The variants that the study compares."""
+
 PRESETS: Mapping[str, Config] = {
     "photos": _PHOTOS,
     "cifar100": _CIFAR100,
     "study": _STUDY,
     "paper": _PAPER,
+    **STUDY,
 }
 """photos: the default, small and without a download. cifar100: the recommended settings at 32 px.
-study: plain GLCIC at 32 px with two logits. paper: the 256 px networks of Iizuka et al. 2017."""
+study: plain GLCIC at 32 px with two logits. paper: the 256 px networks of Iizuka et al. 2017. Then
+the variants of the comparison."""
 
 
 def preset(name: str) -> Config:
@@ -410,7 +465,7 @@ def _check_model(config: Config) -> None:
     _require_range("model.downsamples", model.downsamples, 1, 5)
     factor = 2**model.downsamples
     _require(
-        size % factor == 0,
+        model.generator == "context_encoder" or size % factor == 0,
         f"image-size {size} does not divide by {factor}, which model.downsamples "
         f"{model.downsamples} needs; the nearest that do are {size // factor * factor} and "
         f"{(size // factor + 1) * factor}",
@@ -418,6 +473,15 @@ def _check_model(config: Config) -> None:
     for rate in model.dilations:
         _require_range("model.dilations", rate, 1, 1024)
     _require_range("model.batch-norm-momentum", model.batch_norm_momentum, 0, 0.9999)
+    _require_range("model.bottleneck", model.bottleneck, 1, 65536)
+    _check_bottleneck(config)
+    if model.local_head == "patch":
+        _require(
+            model.discriminator == "local"
+            or (model.discriminator == "context" and model.fusion == "separate"),
+            "model.local-head patch needs a local discriminator with a logit of its own: set "
+            "model.discriminator context and model.fusion separate, or model.discriminator local",
+        )
     _require_range("model.discriminator-width", model.discriminator_width, 1, 4096)
     _require_range("model.dense-features", model.dense_features, 1, 65536)
     window = window_size(config)
@@ -428,6 +492,18 @@ def _check_model(config: Config) -> None:
     )
 
 
+def _check_bottleneck(config: Config) -> None:
+    """The context encoder halves down to 4 to 7 pixels, and must come out where it started."""
+    size = config.image_size
+    factor = 2 ** max(1, (size // 4).bit_length() - 1)
+    _require(
+        config.model.generator != "context_encoder" or size % factor == 0,
+        f"image-size {size} does not divide by {factor}, which model.generator context_encoder "
+        f"needs; the nearest that do are {size // factor * factor} and "
+        f"{(size // factor + 1) * factor}",
+    )
+
+
 def _check_training(config: Config) -> None:
     losses, optimizer, phases, loop = (
         config.losses,
@@ -435,7 +511,7 @@ def _check_training(config: Config) -> None:
         config.phases,
         config.loop,
     )
-    for name in ("joint_weight", "global_weight", "local_weight"):
+    for name in ("joint_weight", "global_weight", "local_weight", "patch_weight"):
         _require_range(f"losses.{name.replace('_', '-')}", getattr(losses, name), 0, 1000)
     _require_range("optimizer.learning-rate", optimizer.learning_rate, 1e-12, 100)
     _require_range(

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax import windowed
+from glcic_jax import devices, windowed
 from glcic_jax.checkpoint import Checkpoints
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
 from glcic_jax.images import composite, pad_to_multiple, to_uint8, to_unit
-from glcic_jax.models.completion import CompletionNetwork
-from glcic_jax.models.registry import build_generator
+from glcic_jax.models.context_encoder import ContextEncoder
+from glcic_jax.models.registry import Generator, build_generator
 from glcic_jax.train_state import abstract_train_state, generator_variables
 from glcic_jax.workdir import load_config
 
@@ -31,7 +31,7 @@ class Run(NamedTuple):
     """A trained run: its configuration, generator, variables and the step they are from."""
 
     config: Config
-    generator: CompletionNetwork
+    generator: Generator
     variables: Any
     step: int
 
@@ -47,10 +47,10 @@ def load_run(workdir: str | Path) -> Run:
     abstract = abstract_train_state(config)
     with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
         step, state = checkpoints.restore_best(abstract)
-    return Run(config, build_generator(config.model), generator_variables(state), step)
+    return Run(config, build_generator(config), generator_variables(state), step)
 
 
-def load_generator(workdir: str | Path) -> tuple[CompletionNetwork, Any]:
+def load_generator(workdir: str | Path) -> tuple[Generator, Any]:
     """The generator of a run and its variables, ready for `inpaint_fn`.
 
     Args:
@@ -89,7 +89,7 @@ def complete(
     return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
 
 
-def inpaint_fn(generator: CompletionNetwork, variables: Any, images: Array, masks: Any) -> Array:
+def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) -> Array:
     """Fill the holes of one image or a batch, computing only what the holes can see.
 
     The cost is that of the holes, not of the image. Programs are compiled for sizes rounded up to a
@@ -111,18 +111,33 @@ def inpaint_fn(generator: CompletionNetwork, variables: Any, images: Array, mask
 
     Raises:
         UserError: shapes that don't fit together, a dtype or values outside the contract, a mask
-            with values other than 0 and 1, or one that leaves no pixel of an image known.
+            with values other than 0 and 1, or one that leaves no pixel of an image known; a size
+            that a context encoder was not trained for.
     """
     images_4d, masks_4d = _as_batch(images, masks)
+    _check_size(generator, images_4d.shape)
     if isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer):
         whole = _inpaint_whole(generator, variables, jnp.asarray(images_4d), masks_4d)
         return cast(Array, whole.reshape(images.shape))
     known, holes = np.asarray(images_4d), np.asarray(masks_4d)
     _check_values(known, holes)
+    if isinstance(generator, ContextEncoder):
+        whole = _inpaint_compiled(generator, variables, known, holes).reshape(images.shape)
+        return cast(Array, np.asarray(whole) if isinstance(images, np.ndarray) else whole)
     completed = windowed.fill_holes(
         windowed.prepare(generator, variables), known, holes[..., 0] != 0
     ).reshape(images.shape)
     return completed if isinstance(images, np.ndarray) else jnp.asarray(completed)
+
+
+def _check_size(generator: Generator, shape: tuple[int, ...]) -> None:
+    side = generator.image_size if isinstance(generator, ContextEncoder) else None
+    if side is not None and shape[1:3] != (side, side):
+        raise UserError(
+            f"this context encoder completes images of {side} x {side} pixels only; got "
+            f"{shape[1]} x {shape[2]}. Cut or scale the image, or train another generator, which "
+            "completes any size"
+        )
 
 
 def _inpaint_whole(
@@ -134,6 +149,9 @@ def _inpaint_whole(
     is_bytes = images.dtype == jnp.uint8
     filled = to_uint8(completed) if is_bytes else completed.astype(images.dtype)
     return composite(filled, images, mask)
+
+
+_inpaint_compiled = devices.jit(_inpaint_whole, static_argnums=0)
 
 
 def _as_batch(images: Any, masks: Any) -> tuple[Any, Any]:

@@ -5,7 +5,8 @@ Discriminators return logits by name; `LossConfig` weighs the adversarial term o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,23 +63,89 @@ def cross_entropy_completed(logits: jax.Array) -> jax.Array:
     return jnp.mean(jax.nn.softplus(logits.astype(jnp.float32)))
 
 
+def hinge_real(logits: jax.Array) -> jax.Array:
+    """Mean of `max(0, 1 - logits)` (Lim & Ye 2017, arXiv:1705.02894). float32 scalar >= 0."""
+    return jnp.mean(jax.nn.relu(1 - logits.astype(jnp.float32)))
+
+
+def hinge_completed(logits: jax.Array) -> jax.Array:
+    """Mean of `max(0, 1 + logits)`; see `hinge_real`."""
+    return jnp.mean(jax.nn.relu(1 + logits.astype(jnp.float32)))
+
+
+def hinge_generator(logits: jax.Array) -> jax.Array:
+    """Mean of `-logits`: the generator's side of the hinge loss; unbounded."""
+    return -jnp.mean(logits.astype(jnp.float32))
+
+
+def least_squares_real(logits: jax.Array) -> jax.Array:
+    """Mean of `(logits - 1)^2 / 2` (Mao et al. 2017, eq. 2 with b = c = 1, a = 0)."""
+    return 0.5 * jnp.mean(jnp.square(logits.astype(jnp.float32) - 1))
+
+
+def least_squares_completed(logits: jax.Array) -> jax.Array:
+    """Mean of `logits^2 / 2`; see `least_squares_real`."""
+    return 0.5 * jnp.mean(jnp.square(logits.astype(jnp.float32)))
+
+
+class AdversarialLoss(NamedTuple):
+    """One way to make losses of logits: the discriminators' two sides and the generator's."""
+
+    real: Callable[[jax.Array], jax.Array]
+    completed: Callable[[jax.Array], jax.Array]
+    generator: Callable[[jax.Array], jax.Array]
+    boundary: float
+    """The logit at which real and completed cost the same."""
+
+
+ADVERSARIAL: Mapping[str, AdversarialLoss] = {
+    "cross_entropy": AdversarialLoss(
+        cross_entropy_real, cross_entropy_completed, cross_entropy_real, 0.0
+    ),
+    "hinge": AdversarialLoss(hinge_real, hinge_completed, hinge_generator, 0.0),
+    "least_squares": AdversarialLoss(
+        least_squares_real, least_squares_completed, least_squares_real, 0.5
+    ),
+}
+
+
 def discriminator_terms(
-    real: Mapping[str, jax.Array], completed: Mapping[str, jax.Array]
+    real: Mapping[str, jax.Array], completed: Mapping[str, jax.Array], config: LossConfig
 ) -> dict[str, jax.Array]:
     """Named terms of the discriminators' loss; their sum is minimised.
 
     Args:
         real: logits of real images by the name of the discriminator's output, any shape.
         completed: logits of completed images, same names.
+        config: the kind of loss.
 
     Returns:
         `{name}_real` and `{name}_completed` for each output, float32 scalars.
     """
+    loss = ADVERSARIAL[config.adversarial]
     terms = {}
     for name in real:
-        terms[f"{name}_real"] = cross_entropy_real(real[name])
-        terms[f"{name}_completed"] = cross_entropy_completed(completed[name])
+        terms[f"{name}_real"] = loss.real(real[name])
+        terms[f"{name}_completed"] = loss.completed(completed[name])
     return terms
+
+
+def discriminator_accuracy(
+    real: Mapping[str, jax.Array], completed: Mapping[str, jax.Array], config: LossConfig
+) -> dict[str, jax.Array]:
+    """How often each discriminator is right; arguments as for `discriminator_terms`.
+
+    Returns:
+        `{name}_accuracy_real` and `{name}_accuracy_completed` in [0, 1], float32 scalars.
+    """
+    boundary = ADVERSARIAL[config.adversarial].boundary
+    shares = {}
+    for name in real:
+        shares[f"{name}_accuracy_real"] = jnp.mean(real[name] > boundary, dtype=jnp.float32)
+        shares[f"{name}_accuracy_completed"] = jnp.mean(
+            completed[name] <= boundary, dtype=jnp.float32
+        )
+    return shares
 
 
 def adversarial_terms(
@@ -88,7 +155,7 @@ def adversarial_terms(
 
     Args:
         completed: logits of completed images by the name of the discriminator's output.
-        config: the weight of each name.
+        config: the kind of loss and the weight of each name.
 
     Returns:
         `adversarial_{name}` for each output, float32 scalars, to be added to the reconstruction.
@@ -97,8 +164,10 @@ def adversarial_terms(
         "joint": config.joint_weight,
         "global": config.global_weight,
         "local": config.local_weight,
+        "patch": config.patch_weight,
     }
+    loss = ADVERSARIAL[config.adversarial]
     return {
-        f"adversarial_{name}": weights[name] * cross_entropy_real(logits)
+        f"adversarial_{name}": weights[name] * loss.generator(logits)
         for name, logits in completed.items()
     }

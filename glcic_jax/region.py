@@ -18,6 +18,7 @@ from jax import lax
 from glcic_jax.models import operators
 from glcic_jax.models.completion import CompletionNetwork, Layer
 from glcic_jax.models.folding import Folded
+from glcic_jax.models.layers import double_nearest
 from glcic_jax.windows import Plan, Region
 
 _OUTPUT = Layer("output", 3)
@@ -51,8 +52,11 @@ def complete_region(
     x = _zero_outside(x, plan, plan.regions[0], starts_Rx2[0], cells_2)
     # How many pixels of the feature map a cell spans.
     scale = cell
+    kept, kept_from = x, 0  # the input of the residual block, and the number of its region
     for number, layer in enumerate((*generator.layers(), _OUTPUT)):
         have, want = plan.regions[number : number + 2]
+        if layer.opens or layer.residual:
+            kept, kept_from = x, number
         offset = (starts_Rx2[number + 1] - starts_Rx2[number]) * scale
         kernel, bias = (part.astype(generator.dtype) for part in folded[layer.name])
         y = _apply(layer, x, kernel, offset, scale, have, want) + bias
@@ -60,8 +64,11 @@ def complete_region(
         if layer is _OUTPUT:
             x = y.astype(jnp.float32)
             break
-        y = _zero_outside(nn.relu(y), plan, want, starts_Rx2[number + 1], cells_2)
-        x = _cut(x, offset, want, scale) + y if layer.residual else y
+        y = y if layer.closes else nn.relu(y)
+        x = _zero_outside(y, plan, want, starts_Rx2[number + 1], cells_2)
+        if layer.closes or layer.residual:
+            offset = (starts_Rx2[number + 1] - starts_Rx2[kept_from]) * scale
+            x = x + _cut(kept, offset, want, scale)
     if generator.fill == "mean":
         return nn.sigmoid(x)
     offset = (starts_Rx2[-1] - starts_Rx2[0]) * cell
@@ -80,9 +87,9 @@ def _apply(
     """The layer's convolution over the region `want`, from its input over `have`."""
     if layer.doubles:
         if have.size == want.size:
-            return operators.convolve_transpose(x, kernel)
+            return _double(layer, x, kernel)
         x = _cut(x, offset_2, want, scale, border=1)
-        return operators.convolve_transpose(x, kernel)[:, 2:-2, 2:-2]
+        return _double(layer, x, kernel)[:, 2:-2, 2:-2]
     if have.size == want.size:
         return operators.convolve(x, kernel, stride=layer.stride, dilation=layer.dilation)
     border = layer.dilation * (layer.size - 1) // 2
@@ -92,6 +99,12 @@ def _apply(
         stride=layer.stride,
         dilation=layer.dilation,
     )
+
+
+def _double(layer: Layer, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    if layer.doubles == "transposed":
+        return operators.convolve_transpose(x, kernel)
+    return operators.convolve(double_nearest(x), kernel)
 
 
 def _cut(

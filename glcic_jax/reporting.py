@@ -10,17 +10,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from glcic_jax import baselines, data, distributed, images, inpaint, masks, metrics
+from glcic_jax import (
+    baselines,
+    comparison,
+    data,
+    distributed,
+    inpaint,
+    masks,
+    metrics,
+    report_page,
+)
 from glcic_jax.baselines import Completer
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import MODEL, Images, Results, evaluate, examples, model_completer
+from glcic_jax.sheets import draw_sheet
 
 _COLUMNS = (
     ("PSNR dB", "psnr", 2),
@@ -68,10 +79,7 @@ def picture_grid(
 ) -> np.ndarray:
     """The first images as a labelled sheet: input with its hole in grey, each method, original.
 
-    Small images are enlarged by a whole factor without smoothing. The masks are `evaluate`'s.
-
-    Returns:
-        uint8 image_HxWx3.
+    The masks are `evaluate`'s. Returns uint8 image_HxWx3, see `draw_sheet`.
     """
     indices = np.arange(min(count, len(image_set)))
     truth, mask = examples(image_set, indices, protocol, seed)
@@ -81,18 +89,7 @@ def picture_grid(
         **{name: completer(blanked, mask) for name, completer in completers.items()},
         "original": truth,
     }
-    factor = max(1, 96 // truth.shape[1])
-    enlarged = [row.repeat(factor, axis=1).repeat(factor, axis=2) for row in rows.values()]
-    gap, margin = 4, 96
-    sheet = Image.fromarray(images.grid(enlarged, gap))
-    page = Image.new("RGB", (sheet.width + margin, sheet.height), "white")
-    page.paste(sheet, (margin, 0))
-    draw = ImageDraw.Draw(page)
-    side = truth.shape[1] * factor
-    for number, name in enumerate(rows):
-        middle = number * (side + gap) + side // 2
-        draw.text((margin - 6, middle), name, fill="black", anchor="rm")
-    return np.asarray(page)
+    return draw_sheet(rows)
 
 
 # --- Evaluation of a run ------------------------------------------------------------------------
@@ -139,6 +136,58 @@ def evaluate_run(
             progress=progress,
         )
     distributed.from_first(lambda: _report(workdir, run, split, results, completers, image_set))
+
+
+def compare_to_report(
+    workdirs: Sequence[Path],
+    report: Path,
+    *,
+    protocol: masks.Protocol,
+    split: data.Split,
+    seed: int,
+    batch_size: int,
+    limit: int | None,
+    methods: Sequence[str],
+) -> None:
+    """Compare runs with each other and with the classical fills; write a report, print its table.
+
+    Args:
+        workdirs: of the runs, see `comparison.compare_runs`.
+        report: directory for `index.html`, `results.md` and `results.json`.
+        protocol, split, seed, batch_size, limit, methods: as for `evaluate_run`.
+
+    Raises:
+        UserError: none of the runs can be scored, several processes, or `report` can't be written.
+    """
+    _check_settings(seed, batch_size, limit, methods)
+    if jax.process_count() > 1:
+        raise UserError("--report compares in one process; leave --coordinator and its like out")
+    report_page.check_directory(report)
+    with _progress(limit or 0) as progress:
+        contest = comparison.compare_runs(
+            workdirs,
+            protocol=protocol,
+            split=split,
+            seed=seed,
+            batch_size=batch_size,
+            limit=limit,
+            methods=methods,
+            progress=progress,
+        )
+    page = report_page.write_report(report, contest)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    header, rows = report_page.main_table(contest.record)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for number, title in enumerate(header):
+        table.add_column(title, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for name, reason in contest.record["left_out"].items():
+        console.print(f"{name} was left out: {reason}", markup=False, soft_wrap=True)
+    console.print(f"report: {page}", soft_wrap=True)
 
 
 def _report(

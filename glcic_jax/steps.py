@@ -45,8 +45,8 @@ def build_recipe(config: Config, axis_name: str | None = None) -> Recipe:
     """The recipe of a configuration; `axis_name` for use inside `jax.pmap` or `shard_map`."""
     return Recipe(
         config,
-        build_generator(config.model, axis_name),
-        build_discriminator(config.model, axis_name),
+        build_generator(config, axis_name),
+        build_discriminator(config, axis_name),
         build_generator_optimizer(config),
         build_discriminator_optimizer(config),
         axis_name,
@@ -86,7 +86,8 @@ def discriminator_step(
     """Phase 2: one update of the discriminators; the completion network does not change.
 
     Arguments as in `completion_step`. Terms: `{name}_real` and `{name}_completed` for each logit
-    of the discriminator, `discriminator_gradient_norm`.
+    of the discriminator, `{name}_accuracy_real` and `{name}_accuracy_completed`,
+    `discriminator_gradient_norm`.
     """
     batch = _draw_batch(recipe, state, image_BxSxSx3)
     output, _ = _generate(recipe, state, state.generator.params, batch)
@@ -95,7 +96,8 @@ def discriminator_step(
     def loss(params):
         real_logits, batch_stats = _judge_real(recipe, params, state, batch)
         logits, batch_stats = _judge(recipe, params, batch_stats, completed, batch.corner)
-        total, terms = _discriminator_loss(real_logits, logits)
+        total, terms = _discriminator_loss(recipe, real_logits, logits)
+        terms |= losses.discriminator_accuracy(real_logits, logits, recipe.config.losses)
         return total, (terms, batch_stats)
 
     gradient, (terms, batch_stats) = jax.grad(loss, has_aux=True)(state.discriminator.params)
@@ -115,8 +117,8 @@ def joint_step(
     other's gradient. (The paper updates the discriminators first and judges again; updating both
     from one pass differs by one small step of the discriminators and saves that pass.)
 
-    Arguments as in `completion_step`. Terms: those of both other steps and `adversarial_{name}`
-    for each logit, already weighted.
+    Arguments as in `completion_step`. Terms: those of both other steps, `adversarial_{name}` for
+    each logit, already weighted, and `adversarial_gradient_ratio`, see `_gradient_ratio`.
     """
     batch = _draw_batch(recipe, state, image_BxSxSx3)
     output, pull_output, generator_stats = jax.vjp(
@@ -128,8 +130,11 @@ def joint_step(
     judged = _judge_both(recipe, state, batch, completed)
 
     (by_real, by_fake), discriminator_terms = jax.grad(
-        _discriminator_loss, argnums=(0, 1), has_aux=True
+        lambda *logits: _discriminator_loss(recipe, *logits), argnums=(0, 1), has_aux=True
     )(judged.real_logits, judged.logits)
+    discriminator_terms |= losses.discriminator_accuracy(
+        judged.real_logits, judged.logits, recipe.config.losses
+    )
     (gradient_real,) = judged.pull_real(by_real)
     gradient_fake, _ = judged.pull(by_fake)
     gradient = jax.tree.map(jnp.add, gradient_real, gradient_fake)
@@ -144,10 +149,12 @@ def joint_step(
     )(output, judged.logits)
     _, by_completed = judged.pull(by_logits)
     # Outside the hole the completed image is the original, whatever the generator says.
-    (gradient,) = pull_output(by_output + batch.mask * by_completed)
+    by_completed = batch.mask * by_completed
+    (gradient,) = pull_output(by_output + by_completed)
     next_state, generator_norm = _update_generator(recipe, next_state, gradient, generator_stats)
 
     terms = generator_terms | discriminator_terms
+    terms["adversarial_gradient_ratio"] = _gradient_ratio(recipe, by_completed, by_output)
     terms["generator_gradient_norm"] = generator_norm
     terms["discriminator_gradient_norm"] = discriminator_norm
     return _next(next_state), _mean_over_devices(recipe, terms)
@@ -260,8 +267,8 @@ def _judge_both(recipe: Recipe, state: TrainState, batch: _Batch, completed: jax
     return _Judged(real_logits, logits, pull_real, pull, batch_stats)
 
 
-def _discriminator_loss(real: Any, completed: Any) -> tuple[jax.Array, Terms]:
-    terms = losses.discriminator_terms(real, completed)
+def _discriminator_loss(recipe: Recipe, real: Any, completed: Any) -> tuple[jax.Array, Terms]:
+    terms = losses.discriminator_terms(real, completed, recipe.config.losses)
     return sum(terms.values(), start=jnp.zeros(())), terms
 
 
@@ -274,6 +281,17 @@ def _generator_loss(
         **losses.adversarial_terms(logits, config),
     }
     return sum(terms.values(), start=jnp.zeros(())), terms
+
+
+def _gradient_ratio(recipe: Recipe, adversarial: jax.Array, reconstruction: jax.Array) -> jax.Array:
+    """Norm of the adversarial over that of the reconstruction gradient by the generator's output.
+
+    How much the discriminators have to say: far below 0.1 they hardly matter, far above 1 they
+    decide. Over all devices.
+    """
+    squares = jnp.stack([jnp.sum(jnp.square(part)) for part in (adversarial, reconstruction)])
+    squares = _mean_over_devices(recipe, squares)
+    return jnp.sqrt(squares[0] / jnp.maximum(squares[1], jnp.finfo(jnp.float32).tiny))
 
 
 def _update_generator(

@@ -56,8 +56,8 @@ def create_train_state(key: jax.Array, config: Config, mean_pixel: np.ndarray) -
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     size, window = config.image_size, window_size(config)
     image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
-    generator = build_generator(config.model).init(generator_key, image, mask, train=False)
-    discriminator = build_discriminator(config.model).init(
+    generator = build_generator(config).init(generator_key, image, mask, train=False)
+    discriminator = build_discriminator(config).init(
         discriminator_key, image, jnp.zeros((1, window, window, 3)), train=False
     )
     average = None

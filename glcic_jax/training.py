@@ -25,6 +25,7 @@ from glcic_jax import data, devices, distributed, evaluation, reporting
 from glcic_jax.checkpoint import Checkpoints
 from glcic_jax.config import Config, MaskConfig, Phase, check, phase_of, total_steps
 from glcic_jax.errors import UserError
+from glcic_jax.history import SATURATED, is_saturated
 from glcic_jax.masks import Protocol
 from glcic_jax.steps import STEPS, Recipe, build_recipe
 from glcic_jax.train_state import (
@@ -162,6 +163,7 @@ class _Loop:
         self._writers = writers
         self._validation_images = validation_images
         self._window = _Window(config.data.batch_size)
+        self._told_saturated = False
 
     def run(self, state: TrainState, training_data: data.TrainingData) -> None:
         loop, total = self._config.loop, total_steps(self._config)
@@ -224,8 +226,20 @@ class _Loop:
             record.terms,
             data_wait=record.data_wait,
         )
-        losses = {name: value for name, value in record.terms.items() if "norm" not in name}
+        losses = {
+            name: value
+            for name, value in record.terms.items()
+            if not any(kind in name for kind in ("norm", "accuracy", "ratio"))
+        }
         self._writers.progress(record.step, record.phase, losses, record.images_per_second)
+        if record.phase == "joint" and not self._told_saturated and is_saturated(record.terms):
+            self._told_saturated = True
+            self._writers.message(
+                f"warning: at step {record.step} the discriminators are right on at least "
+                f"{SATURATED:.0%} of real and of completed images, so the generator learns little "
+                "from them; a lower optimizer.discriminator-learning-rate or model.spectral-norm "
+                "may help"
+            )
 
     def _validate(self, done: int, state: TrainState) -> float:
         """Score the validation images, draw some; returns the hole's mean PSNR in dB."""

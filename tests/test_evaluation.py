@@ -38,7 +38,7 @@ def _model():
     Its output layer reads 16 channels: there the CPU's native convolution to 3 channels adds up in
     an order that depends on the number of threads, which follows from the number of devices.
     """
-    generator = build_generator(ModelConfig(width=32, downsamples=1, dilations=(2,)))
+    generator = build_generator(Config(model=ModelConfig(width=32, downsamples=1, dilations=(2,))))
     image, mask = jnp.zeros((1, SIDE, SIDE, 3)), jnp.zeros((1, SIDE, SIDE, 1))
     init = jax.jit(functools.partial(generator.init, train=False))
     variables = init(jax.random.key(0), image, mask)

@@ -9,14 +9,14 @@ import pytest
 import skimage.data
 
 from glcic_jax import UserError, inpaint_fn, load_generator
-from glcic_jax.config import ModelConfig
+from glcic_jax.config import Config, ModelConfig
 from glcic_jax.models.registry import build_generator
 
 
 @pytest.fixture(scope="module")
 def model():
     """A narrow generator whose output layer is not zero, so that it changes the fill."""
-    generator = build_generator(ModelConfig(width=4, dilations=(2, 4)))
+    generator = build_generator(Config(model=ModelConfig(width=4, dilations=(2, 4))))
     image, mask = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 16, 16, 1))
     variables = generator.init(jax.random.key(0), image, mask, train=False)
     kernel = variables["params"]["output"]["kernel"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from glcic_jax import losses
 from glcic_jax.config import LossConfig
@@ -54,9 +55,40 @@ def test_terms_are_named_and_weighted():
     assert set(terms) == {"adversarial_global", "adversarial_local"}
     np.testing.assert_allclose(terms["adversarial_global"], -0.25 * np.log(sigmoid(0.3)), rtol=1e-5)
     np.testing.assert_allclose(terms["adversarial_local"], -2.0 * np.log(sigmoid(-1.0)), rtol=1e-5)
-    both = losses.discriminator_terms(logits, {"global": jnp.array([1.0]), "local": jnp.zeros(1)})
+    both = losses.discriminator_terms(
+        logits, {"global": jnp.array([1.0]), "local": jnp.zeros(1)}, config
+    )
     assert set(both) == {"global_real", "global_completed", "local_real", "local_completed"}
     np.testing.assert_allclose(both["global_completed"], -np.log(1 - sigmoid(1.0)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "real", "completed", "generator"),
+    [
+        # logits 2 and -0.5, by hand
+        ("hinge", (0 + 1.5) / 2, (3 + 0.5) / 2, -0.75),
+        ("least_squares", (1 + 2.25) / 4, (4 + 0.25) / 4, (1 + 2.25) / 4),
+    ],
+)
+def test_other_adversarial_losses_by_hand(kind, real, completed, generator):
+    logits = {"patch": jnp.array([[[2.0, -0.5]]])}
+    config = LossConfig(adversarial=kind, patch_weight=0.5)
+    terms = losses.discriminator_terms(logits, logits, config)
+    np.testing.assert_allclose(terms["patch_real"], real, rtol=1e-6)
+    np.testing.assert_allclose(terms["patch_completed"], completed, rtol=1e-6)
+    adversarial = losses.adversarial_terms(logits, config)
+    np.testing.assert_allclose(adversarial["adversarial_patch"], 0.5 * generator, rtol=1e-6)
+
+
+def test_accuracy_counts_each_side_of_the_boundary():
+    real, completed = {"local": jnp.array([0.3, 0.7, 2.0, -1.0])}, {"local": jnp.array([0.1, 0.6])}
+    shares = losses.discriminator_accuracy(real, completed, LossConfig())
+    np.testing.assert_allclose(shares["local_accuracy_real"], 0.75)
+    np.testing.assert_allclose(shares["local_accuracy_completed"], 0.0)
+    # Least squares aims at 1 for real and 0 for completed images.
+    shares = losses.discriminator_accuracy(real, completed, LossConfig(adversarial="least_squares"))
+    np.testing.assert_allclose(shares["local_accuracy_real"], 0.5)
+    np.testing.assert_allclose(shares["local_accuracy_completed"], 0.5)
 
 
 def test_losses_are_float32_for_bfloat16_input():

@@ -13,7 +13,7 @@ import pytest
 from support import replace
 
 from glcic_jax import losses
-from glcic_jax.config import to_json
+from glcic_jax.config import STUDY, check, to_json
 from glcic_jax.devices import batch_mesh
 from glcic_jax.images import composite
 from glcic_jax.steps import STEPS, build_recipe, joint_step
@@ -57,6 +57,34 @@ def test_each_phase_updates_its_own_networks(tiny_config, images, fusion):
             before = getattr(getattr(state, network), part)
             assert not same(getattr(getattr(after["joint"], network), part), before)
     assert all(int(next_state.step) == 2 for next_state in after.values())
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_each_variant_takes_a_joint_step(photo_crops, name):
+    narrow = {"width": 4, "discriminator_width": 4, "dense_features": 8, "bottleneck": 8}
+    config = replace(STUDY[name], model=narrow)
+    fresh = state = start(config)
+    # The first step's learning rate is 0, and what lies behind layers that start at zero moves
+    # only after them: the output layer, then the blocks' last convolutions.
+    for _ in range(6):
+        state, terms = compiled(config, "joint")(state, jnp.asarray(photo_crops))
+    assert all(np.isfinite(value) for value in terms.values())
+    for network in ("generator", "discriminator"):
+        before, after = (getattr(one, network).params for one in (fresh, state))
+        moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), before, after)
+        assert all(jax.tree.leaves(moved)), f"some parameters of the {network} never move"
+    check(STUDY[name])
+
+
+def test_gradient_ratio_follows_the_adversarial_weight(tiny_config, images):
+    ratios = []
+    for weight in (0.0, 0.1, 0.2):
+        config = replace(tiny_config, losses={"joint_weight": weight})
+        ratios.append(compiled(config, "joint")(start(config), images)[1])
+    ratios = [float(terms["adversarial_gradient_ratio"]) for terms in ratios]
+    assert ratios[0] == 0
+    assert ratios[1] > 0
+    np.testing.assert_allclose(ratios[2], 2 * ratios[1], rtol=1e-4)
 
 
 def test_adversarial_weight_zero_leaves_plain_completion(tiny_config, images):

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "glcic_jax"
 
 # From the bottom up: a module may import those of lower layers, and of its own package.
 LAYERS = (
-    ("errors",),
+    ("errors", "intervals", "history"),
     ("rendezvous",),
     ("distributed",),
     ("config", "images"),
@@ -26,6 +26,9 @@ LAYERS = (
     ("inpaint",),
     ("baselines",),
     ("evaluation",),
+    ("sheets",),
+    ("comparison",),
+    ("report_page",),
     ("reporting",),
     ("training",),
     ("command_line",),

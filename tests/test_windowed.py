@@ -11,7 +11,8 @@ import pytest
 import skimage.data
 
 from glcic_jax import inpaint_fn, windows
-from glcic_jax.config import PRESETS, ModelConfig
+from glcic_jax.config import PRESETS, Config, ModelConfig
+from glcic_jax.errors import UserError
 from glcic_jax.inpaint import complete
 from glcic_jax.models.folding import fold
 from glcic_jax.models.registry import build_generator
@@ -19,10 +20,11 @@ from glcic_jax.windows import Box
 
 
 @functools.cache
-def random_model(fill: str):
+def random_model(fill: str, generator: str = "glcic"):
     """A narrow generator in which every value counts: statistics, offsets and the output layer."""
     residual = fill == "harmonic"
-    generator = build_generator(ModelConfig(width=4, fill=fill, dilated_residual=residual))
+    model = ModelConfig(generator=generator, width=4, fill=fill, dilated_residual=residual)
+    generator = build_generator(Config(model=model))
     shape = (1, 16, 16)
     variables = generator.init(
         jax.random.key(0), jnp.zeros((*shape, 3)), jnp.zeros((*shape, 1)), train=False
@@ -54,11 +56,13 @@ HOLES = {
 }
 
 
-@pytest.mark.parametrize("fill", ["mean", "harmonic"])
+@pytest.mark.parametrize(
+    "model", [("mean",), ("harmonic",), ("mean", "residual")], ids=lambda model: "-".join(model)
+)
 @pytest.mark.parametrize("name", HOLES)
-def test_windows_give_what_the_whole_image_gives(fill, name):
+def test_windows_give_what_the_whole_image_gives(model, name):
     height, width, boxes = HOLES[name]
-    generator, variables = random_model(fill)
+    generator, variables = random_model(*model)
     image, mask = photograph(height, width), np.zeros((height, width), np.float32)
     for top, left, bottom, right in boxes:
         mask[top:bottom, left:right] = 1
@@ -86,6 +90,21 @@ def test_every_dtype_is_completed_alike(name, dtype):
     np.testing.assert_array_equal(completed[~mask], given[~mask])
     # The known pixels were rounded to the dtype, and so was the result.
     np.testing.assert_allclose(completed[mask].astype(np.float32) / scale, wanted[mask], atol=4e-3)
+
+
+def test_a_context_encoder_completes_its_own_size_only():
+    model = ModelConfig(generator="context_encoder", width=4, bottleneck=8)
+    generator = build_generator(Config(model=model))
+    image, mask = photograph(32, 32), np.zeros((32, 32), np.float32)
+    mask[4:20, 10:22] = 1
+    variables = generator.init(jax.random.key(0), image[None], mask[None, ..., None], train=False)
+    variables["params"]["output"]["kernel"] += 0.1
+    completed = inpaint_fn(generator, variables, image, mask)
+    wanted = np.asarray(whole(generator, variables, image, mask))
+    np.testing.assert_allclose(completed[mask == 1], wanted[mask == 1], atol=1e-5)
+    np.testing.assert_array_equal(completed[mask == 0], image[mask == 0])
+    with pytest.raises(UserError, match="32 x 32 pixels only; got 40 x 32"):
+        inpaint_fn(generator, variables, photograph(40, 32), np.zeros((40, 32)))
 
 
 def test_images_of_other_sizes_compile_nothing_new():
@@ -143,13 +162,13 @@ def test_changed_variables_are_noticed():
 
 def test_the_papers_network_sees_153_pixels_to_each_side():
     # Iizuka et al. 2017, section 3.3: a receptive field of 307 px; 153 px are 39 cells of 4.
-    layers = build_generator(PRESETS["paper"].model).layers()
+    layers = build_generator(PRESETS["paper"]).layers()
     assert windows.margins(layers, 4)[0] == 39
     assert windows.margins(layers, 4)[-1] == 0
 
 
 def test_a_hole_costs_the_same_in_a_larger_photograph():
-    layers = build_generator(PRESETS["paper"].model).layers()
+    layers = build_generator(PRESETS["paper"]).layers()
     plans = [windows.plan_regions(layers, 4, (32, 32), (side, side)) for side in (256, 1000)]
     assert plans[0] == plans[1]
     assert plans[0].regions[0].size == (32 + 2 * 39, 32 + 2 * 39)

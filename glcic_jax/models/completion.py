@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from glcic_jax.fill import harmonic_fill, mean_fill
-from glcic_jax.models.layers import Conv, ConvTranspose, NormReLU
+from glcic_jax.models.layers import Conv, ConvTranspose, NormReLU, double_nearest
 
 
 class Layer(NamedTuple):
@@ -20,10 +20,16 @@ class Layer(NamedTuple):
     size: int = 3
     stride: int = 1
     dilation: int = 1
-    doubles: bool = False
-    """A transposed 4x4 convolution of stride 2 instead."""
+    doubles: Literal["", "transposed", "interpolated"] = ""
+    """Doubles the map: a transposed 4x4 convolution of stride 2, or every pixel repeated twice
+    along both axes and then the convolution."""
     residual: bool = False
     """Its input is added to its result."""
+    opens: bool = False
+    """The first layer of a residual block: its input is kept for the layer that closes it."""
+    closes: bool = False
+    """The last layer of a residual block: a convolution with a bias, neither normalised nor
+    rectified, to which the input of the block is added."""
 
 
 class CompletionNetwork(nn.Module):
@@ -70,17 +76,14 @@ class CompletionNetwork(nn.Module):
         fill = harmonic_fill if self.fill == "harmonic" else mean_fill
         filled_BxHxWx3 = fill(image_BxHxWx3, mask_BxHxWx1, mean_pixel)
 
-        x = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1)
+        x = kept = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1)
         for layer in self.layers():
+            kept = x if layer.opens or layer.residual else kept
             y = self._apply(layer, x, train)
-            x = x + y if layer.residual else y
+            x = kept + y if layer.closes or layer.residual else y
 
         last = Conv(3, dtype=self.dtype, zero_init=self.fill == "harmonic", name="output")
-        output_BxHxWx3 = last(x).astype(jnp.float32)
-        if self.fill == "mean":
-            return nn.sigmoid(output_BxHxWx3)
-        completed = filled_BxHxWx3 + output_BxHxWx3
-        return completed if train else jnp.clip(completed, 0.0, 1.0)
+        return to_image(self.fill, filled_BxHxWx3, last(x), train=train)
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers but the last, the 3x3 `output`, in order."""
@@ -99,15 +102,18 @@ class CompletionNetwork(nn.Module):
             features = self.width * 2 ** (level - 1)
             # The paper's last convolution before the output has half the channels.
             narrow = features // 2 if level == 1 else features
-            decoder.append(Layer(f"up{level}", features, doubles=True))
+            decoder.append(Layer(f"up{level}", features, doubles="transposed"))
             decoder.append(Layer(f"up{level}_conv", narrow))
         middle, *merge = (Layer(name, top) for name in ("middle", "merge1", "merge2"))
         return (*encoder, middle, *dilated, *merge, *decoder)
 
     def _apply(self, layer: Layer, x: jax.Array, train: bool) -> jax.Array:
-        if layer.doubles:
+        if layer.closes:
+            return Conv(layer.features, dtype=self.dtype, zero_init=True, name=layer.name)(x)
+        if layer.doubles == "transposed":
             x = ConvTranspose(layer.features, dtype=self.dtype, name=layer.name)(x)
         else:
+            x = double_nearest(x) if layer.doubles else x
             x = Conv(
                 layer.features,
                 layer.size,
@@ -119,3 +125,41 @@ class CompletionNetwork(nn.Module):
             )(x)
         norm = NormReLU(self.momentum, self.dtype, self.axis_name, name=f"{layer.name}_norm")
         return norm(x, train=train)
+
+
+class ResidualNetwork(CompletionNetwork):
+    """The study's extension, after Demir & Unal 2018 (arXiv:1803.07422), section 3.1.
+
+    Convolutions of stride 2 down, then for each rate a residual block (dilated convolution, batch
+    normalisation, ReLU, convolution, plus the block's input), then interpolated convolutions up.
+    The last convolution of each block starts at zero, so every block starts as the identity.
+    """
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers but the last, the 3x3 `output`, in order."""
+        top = self.width * 2**self.downsamples
+        encoder = [Layer("entry", self.width, size=5)]
+        for level in range(1, self.downsamples + 1):
+            encoder.append(Layer(f"down{level}", self.width * 2**level, stride=2))
+        blocks = []
+        for number, rate in enumerate(self.dilations, start=1):
+            blocks.append(Layer(f"block{number}_dilated", top, dilation=rate, opens=True))
+            blocks.append(Layer(f"block{number}_conv", top, closes=True))
+        decoder = []
+        for level in range(self.downsamples, 0, -1):
+            features = self.width * 2 ** (level - 1)
+            narrow = features // 2 if level == 1 else features
+            decoder.append(Layer(f"up{level}", features, doubles="interpolated"))
+            decoder.append(Layer(f"up{level}_conv", narrow))
+        return (*encoder, *blocks, Layer("merge", top), *decoder)
+
+
+def to_image(
+    fill: str, filled_BxHxWx3: jax.Array, last_BxHxWx3: jax.Array, *, train: bool
+) -> jax.Array:
+    """A network's image, float32, from its last layer; see `CompletionNetwork` for both kinds."""
+    last_BxHxWx3 = last_BxHxWx3.astype(jnp.float32)
+    if fill == "mean":
+        return nn.sigmoid(last_BxHxWx3)
+    completed = filled_BxHxWx3 + last_BxHxWx3
+    return completed if train else jnp.clip(completed, 0.0, 1.0)

@@ -37,11 +37,17 @@ def fold(generator: CompletionNetwork, variables: Any) -> dict[str, Folded]:
     params, statistics = variables["params"], variables["batch_stats"]
     folded = {}
     for layer in generator.layers():
+        if layer.closes:
+            folded[layer.name] = _as_it_is(params[layer.name])
+            continue
         norm = params[f"{layer.name}_norm"]["norm"]
         running = statistics[f"{layer.name}_norm"]["norm"]
         factor_F = norm["scale"] * jax.lax.rsqrt(running["var"] + EPSILON)
         folded[layer.name] = Folded(
             params[layer.name]["kernel"] * factor_F, norm["bias"] - running["mean"] * factor_F
         )
-    output = params["output"]
-    return folded | {"output": Folded(jnp.asarray(output["kernel"]), jnp.asarray(output["bias"]))}
+    return folded | {"output": _as_it_is(params["output"])}
+
+
+def _as_it_is(params: Any) -> Folded:
+    return Folded(jnp.asarray(params["kernel"]), jnp.asarray(params["bias"]))

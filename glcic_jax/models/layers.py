@@ -60,6 +60,11 @@ class ConvTranspose(nn.Module):
         return operators.convolve_transpose(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
 
 
+def double_nearest(x_BxHxWxC: jax.Array) -> jax.Array:
+    """Every pixel twice along both axes: B x 2H x 2W x C."""
+    return x_BxHxWxC.repeat(2, axis=1).repeat(2, axis=2)
+
+
 class NormReLU(nn.Module):
     """Batch normalisation over batch, height and width, then ReLU.
 

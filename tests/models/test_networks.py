@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glcic_jax.config import PRESETS, ModelConfig
+from glcic_jax.config import PRESETS, Config, ModelConfig
 from glcic_jax.models.discriminators import strided_layers
 from glcic_jax.models.registry import build_discriminator, build_generator
 
@@ -47,7 +49,7 @@ def shapes(module, *inputs):
 def test_paper_preset_has_the_papers_parameters():
     # By hand: 6,062,336 weights and 5,952 normalisation values before the output layer.
     assert layers_count(COMPLETION) == 6_062_336 + 5_952
-    config = PRESETS["paper"].model
+    config = PRESETS["paper"]
     image, mask = jnp.zeros((1, 256, 256, 3)), jnp.zeros((1, 256, 256, 1))
     assert count(shapes(build_generator(config), image, mask)) == layers_count(COMPLETION) + OUTPUT
     window = jnp.zeros((1, 128, 128, 3))
@@ -68,7 +70,7 @@ def test_discriminators_stop_at_four_pixels(side, layers):
 @pytest.mark.parametrize("downsamples", [1, 2, 3])
 def test_one_definition_serves_every_size(fill, downsamples):
     config = ModelConfig(width=4, downsamples=downsamples, fill=fill, dilations=(2, 2))
-    generator = build_generator(config)
+    generator = build_generator(Config(model=config))
     image, mask = jnp.full((2, 16, 24, 3), 0.5), jnp.zeros((2, 16, 24, 1)).at[:, 4:9].set(1.0)
     variables = generator.init(jax.random.key(0), image, mask, train=False)
     output = generator.apply(variables, image, mask, train=False)
@@ -83,7 +85,7 @@ def test_one_definition_serves_every_size(fill, downsamples):
 
 @pytest.mark.parametrize("fill", ["mean", "harmonic"])
 def test_the_generator_never_reads_the_hole(photo_crops, fill):
-    generator = build_generator(ModelConfig(width=8, fill=fill))
+    generator = build_generator(Config(model=ModelConfig(width=8, fill=fill)))
     image = jnp.asarray(photo_crops[:2] / 255.0, jnp.float32)
     mask = jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 4:17].set(1.0)
     variables = generator.init(jax.random.key(1), image, mask, train=False)
@@ -97,7 +99,7 @@ def test_the_generator_never_reads_the_hole(photo_crops, fill):
 def test_harmonic_generator_starts_from_its_fill(photo_crops):
     from glcic_jax.fill import harmonic_fill
 
-    generator = build_generator(ModelConfig(width=8, fill="harmonic"))
+    generator = build_generator(Config(model=ModelConfig(width=8, fill="harmonic")))
     image = jnp.asarray(photo_crops[:2] / 255.0, jnp.float32)
     mask = jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 4:17].set(1.0)
     variables = generator.init(jax.random.key(1), image, mask, train=False)
@@ -111,7 +113,7 @@ def test_harmonic_generator_starts_from_its_fill(photo_crops):
 )
 def test_fusion_names_the_logits(fusion, names):
     config = ModelConfig(discriminator_width=4, dense_features=8, fusion=fusion)
-    discriminator = build_discriminator(config)
+    discriminator = build_discriminator(Config(model=config))
     image, window = jnp.zeros((3, 32, 32, 3)), jnp.zeros((3, 16, 16, 3))
     variables = discriminator.init(jax.random.key(0), image, window, train=False)
     logits = discriminator.apply(variables, image, window, train=False)
@@ -119,9 +121,117 @@ def test_fusion_names_the_logits(fusion, names):
     assert all(logit.shape == (3,) and logit.dtype == jnp.float32 for logit in logits.values())
 
 
+@pytest.mark.parametrize(
+    ("settings", "shapes_by_name"),
+    [
+        ({"discriminator": "global"}, {"global": (3,)}),
+        ({"discriminator": "local"}, {"local": (3,)}),
+        # 32 px are halved three times; the patches are judged after all halvings but the last.
+        ({"discriminator": "shared_patch"}, {"global": (3,), "patch": (3, 8, 8)}),
+        ({"fusion": "separate", "local_head": "patch"}, {"global": (3,), "local": (3, 8, 8)}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("spectral", [False, True])
+def test_discriminators_name_their_logits(settings, shapes_by_name, spectral):
+    config = ModelConfig(
+        discriminator_width=4, dense_features=8, spectral_norm=spectral, **settings
+    )
+    discriminator = build_discriminator(Config(model=config))
+    image, window = jnp.zeros((3, 32, 32, 3)), jnp.zeros((3, 16, 16, 3))
+    variables = discriminator.init(jax.random.key(0), image, window, train=False)
+    logits = discriminator.apply(variables, image, window, train=False)
+    assert {name: logit.shape for name, logit in logits.items()} == shapes_by_name
+    assert {logit.dtype for logit in logits.values()} == {jnp.dtype("float32")}
+
+
+def test_a_patch_is_judged_by_its_surroundings_only():
+    config = ModelConfig(discriminator_width=4, dense_features=8, discriminator="shared_patch")
+    discriminator = build_discriminator(Config(image_size=64, model=config))
+    image, window = jnp.full((1, 64, 64, 3), 0.4), jnp.zeros((1, 32, 32, 3))
+    variables = discriminator.init(jax.random.key(0), image, window, train=False)
+    changed = image.at[:, :4, :4].set(0.9)
+    one, other = (discriminator.apply(variables, x, window, train=False) for x in (image, changed))
+    differs = np.asarray(one["patch"] != other["patch"])[0]
+    assert differs[0, 0]
+    assert not differs[-1].any()
+    assert not differs[:, -1].any()
+    assert one["global"] != other["global"]
+
+
+def test_spectral_normalisation_bounds_every_kernel(photo_crops):
+    """Power iterations over some steps: then no kernel stretches a vector by more than about 1."""
+    config = ModelConfig(discriminator_width=4, dense_features=8, spectral_norm=True)
+    discriminator = build_discriminator(Config(model=config))
+    image = jnp.asarray(photo_crops / 255.0, jnp.float32)
+    variables = discriminator.init(jax.random.key(0), image, image[:, :16, :16], train=False)
+    for _ in range(30):
+        _, updates = discriminator.apply(
+            variables, image, image[:, :16, :16], train=True, mutable=["batch_stats"]
+        )
+        variables |= updates
+    kernels = jax.tree_util.tree_leaves_with_path(variables["params"])
+    sigmas = {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(variables["batch_stats"])
+        if "sigma" in jax.tree_util.keystr(path)
+    }
+    norms = sorted(
+        float(jnp.linalg.norm(leaf.reshape(-1, leaf.shape[-1]), 2))
+        for _, leaf in kernels
+        if leaf.ndim > 1
+    )
+    assert len(sigmas) == len(norms) == 8  # 3 + 2 convolutions, 2 vectors, 1 logit
+    np.testing.assert_allclose(sorted(map(float, sigmas.values())), norms, rtol=0.05)
+
+
+def test_residual_network_by_hand():
+    # 4x width at the bottom: entry, two strided, four blocks of a normalised and a plain
+    # convolution, merge, two interpolated convolutions each followed by another, output.
+    width, top = 8, 32
+    table = [(5, 4, width), (3, width, 2 * width), (3, 2 * width, top)]
+    table += [(3, top, top)] * (4 + 1)
+    table += [(3, top, 16), (3, 16, 16), (3, 16, 8), (3, 8, 4)]
+    closing = 4 * (9 * top * top + top)
+    output = 9 * 4 * 3 + 3
+    generator = build_generator(Config(model=ModelConfig(width=8, generator="residual")))
+    image, mask = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 32, 32, 1))
+    assert count(shapes(generator, image, mask)) == layers_count(table) + closing + output
+
+
+def test_residual_blocks_start_as_the_identity():
+    """A fresh network gives the same with two blocks as with three, all else being equal."""
+    image = jax.random.uniform(jax.random.key(3), (1, 16, 16, 3))
+    mask = jnp.zeros((1, 16, 16, 1)).at[:, 4:9, 4:9].set(1.0)
+    model = ModelConfig(width=4, generator="residual", fill="mean", dilations=(2, 4, 8))
+    long = build_generator(Config(model=model))
+    short = build_generator(Config(model=dataclasses.replace(model, dilations=(2, 4))))
+    variables = long.init(jax.random.key(0), image, mask, train=False)
+    params = {name: value for name, value in variables["params"].items() if "block3" not in name}
+    one = long.apply(variables, image, mask, train=False)
+    other = short.apply(variables | {"params": params}, image, mask, train=False)
+    np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-6)
+    assert np.asarray(one).std() > 0.01
+
+
+def test_context_encoder_sees_everything_and_has_one_size():
+    model = ModelConfig(width=4, generator="context_encoder", bottleneck=16, fill="mean")
+    generator = build_generator(Config(image_size=48, model=model))
+    image, mask = jnp.full((2, 48, 48, 3), 0.5), jnp.zeros((2, 48, 48, 1))
+    mask = mask.at[:, 20:30, 20:30].set(1.0)
+    variables = generator.init(jax.random.key(0), image, mask, train=False)
+    output = generator.apply(variables, image, mask, train=False)
+    assert output.shape == image.shape
+    # The farthest corner reaches the hole's middle through the bottleneck.
+    other = generator.apply(variables, image.at[:, :3, :3].set(0.9), mask, train=False)
+    assert float(jnp.abs(output - other)[:, 25, 25].max()) > 0
+    with pytest.raises(ValueError, match="48 x 48"):
+        generator.apply(variables, image[:, :32, :32], mask[:, :32, :32], train=False)
+
+
 def test_bfloat16_keeps_parameters_and_statistics_in_float32():
     config = ModelConfig(width=4, discriminator_width=4, compute_dtype="bfloat16")
-    generator = build_generator(config)
+    generator = build_generator(Config(model=config))
     image, mask = jnp.full((2, 16, 16, 3), 0.5), jnp.zeros((2, 16, 16, 1)).at[:, 4:9].set(1.0)
     variables = generator.init(jax.random.key(0), image, mask, train=False)
     output, updates = generator.apply(variables, image, mask, train=True, mutable=["batch_stats"])

@@ -1,0 +1,264 @@
+"""Any number of runs and the classical fills, scored on identical images and holes.
+
+`compare_runs` returns plain numbers and text only, what `results.json` holds; `report_page.py`
+turns them into a page. Pictures are drawn here too, because they need the models.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from glcic_jax import baselines, data, evaluation, inpaint, intervals, masks, metrics
+from glcic_jax.baselines import Completer
+from glcic_jax.errors import UserError
+from glcic_jax.evaluation import Results
+from glcic_jax.history import curve, discriminator_accuracy, health, read_history, training_time
+from glcic_jax.models.context_encoder import ContextEncoder
+from glcic_jax.sheets import draw_sheet
+
+GOALS = {"base": (0.5, 1.34), "target": (0.6, 2.33), "stretch": (0.75, 1.19)}
+"""The study's goals: least Dice, largest L2 in millions."""
+
+_SHOWN = 8
+_TIMED = 64
+
+
+class Contest(NamedTuple):
+    """What a comparison found: numbers as for `results.json`, and pictures by title."""
+
+    record: dict[str, Any]
+    pictures: dict[str, np.ndarray]
+
+
+class _Entrant(NamedTuple):
+    name: str
+    workdir: Path
+    run: inpaint.Run
+
+
+def compare_runs(
+    workdirs: Sequence[Path],
+    *,
+    protocol: masks.Protocol,
+    split: data.Split,
+    seed: int,
+    batch_size: int,
+    limit: int | None,
+    methods: Sequence[str],
+    progress: Any = None,
+) -> Contest:
+    """Score runs and classical fills on the same images and holes.
+
+    A run that can't be scored (no checkpoint, a damaged one, other images than the first run's) is
+    left out; `record["left_out"]` says why.
+
+    Args:
+        workdirs: of the runs; the first usable one decides which images are scored.
+        protocol: shape of the holes.
+        split: test or validation.
+        seed: of the holes.
+        batch_size: images in memory at once.
+        limit: use only so many images.
+        methods: classical fills to score beside.
+        progress: called with the number of images done.
+
+    Raises:
+        UserError: none of the runs can be scored.
+    """
+    entrants, left_out = _enter(workdirs)
+    first = entrants[0].run
+    image_set = data.open_evaluation(first.config, split)
+    fills = baselines.classical_fills(first.variables["constants"]["mean_pixel"])
+    completers: dict[str, Completer] = {n: fills[n] for n in fills if n in methods}
+    for name, _, run in entrants:
+        completers[name] = evaluation.model_completer(run.generator, run.variables)
+    results = evaluation.evaluate(
+        completers,
+        image_set,
+        protocol=protocol,
+        seed=seed,
+        batch_size=batch_size,
+        limit=limit,
+        progress=progress,
+    )
+    record = {
+        "split": split,
+        "image_size": first.config.image_size,
+        "sources": list(first.config.data.sources),
+        **results.to_dict(),
+        "intervals": _intervals(results),
+        "paired": _pairs(results),
+        "seconds_per_image": _speeds(completers, image_set, results),
+        "runs": {name: _describe(workdir, run) for name, workdir, run in entrants},
+        "goals": _goals(results, [entrant.name for entrant in entrants]),
+        "curves": {name: _curves(workdir) for name, workdir, _ in entrants},
+        "left_out": left_out,
+    }
+    return Contest(record, _pictures(completers, image_set, results))
+
+
+def _enter(workdirs: Sequence[Path]) -> tuple[list[_Entrant], dict[str, str]]:
+    """The runs that can be scored, by a name of their own, and why the others can't."""
+    entrants: list[_Entrant] = []
+    left_out: dict[str, str] = {}
+    # A run that is named twice counts once.
+    distinct = list({Path(workdir).resolve(): Path(workdir) for workdir in workdirs}.values())
+    names = [workdir.resolve().name for workdir in distinct]
+    for workdir, short in zip(distinct, names, strict=True):
+        name = short if names.count(short) == 1 else str(workdir)
+        try:
+            run = inpaint.load_run(workdir)
+            if entrants:
+                _require_same_images(entrants[0], run)
+        except UserError as error:
+            left_out[name] = str(error)
+            continue
+        entrants.append(_Entrant(name, workdir, run))
+    if not entrants:
+        raise UserError(
+            "none of the runs can be scored:\n"
+            + "\n".join(f"{name}: {reason}" for name, reason in left_out.items())
+        )
+    return entrants, left_out
+
+
+def _require_same_images(first: _Entrant, run: inpaint.Run) -> None:
+    for what, one, other in (
+        ("image-size", first.run.config.image_size, run.config.image_size),
+        ("data.sources", first.run.config.data.sources, run.config.data.sources),
+    ):
+        if one != other:
+            raise UserError(
+                f"trained with {what} {other}, but {first.name}, which was named first, with "
+                f"{one}; runs are compared on the same images"
+            )
+
+
+# --- Numbers ------------------------------------------------------------------------------------
+
+
+def _intervals(results: Results) -> dict[str, Any]:
+    chosen = {"hole": ("psnr", "ssim", "l1"), "whole": ("psnr", "ssim", "l2_millions", "dice")}
+    return {
+        method: {
+            region: {
+                metric: list(intervals.mean_interval(results.scores[method][region][metric]))
+                for metric in chosen[region]
+            }
+            for region in metrics.REGIONS
+        }
+        for method in results.scores
+    }
+
+
+def _pairs(results: Results) -> list[dict[str, Any]]:
+    """Every method's hole PSNR against that of every one listed after it."""
+    names = list(results.scores)
+    pairs = []
+    for number, one in enumerate(names):
+        for other in names[number + 1 :]:
+            scores = (results.scores[name]["hole"]["psnr"] for name in (one, other))
+            difference, p = intervals.compare(*scores)
+            pairs.append({"one": one, "other": other, "difference": list(difference), "p": p})
+    return pairs
+
+
+def _goals(results: Results, models: Sequence[str]) -> dict[str, Any]:
+    """Whether each model reaches each goal of the study, by the definitions of docs/evaluation.md.
+
+    `keras` takes Dice as Keras examples write it, whose ceiling stands in the summaries.
+    """
+    reached = {}
+    for name in models:
+        summary = results.summary(name, "whole")
+        enough = {goal: summary["l2_millions"] <= l2 for goal, (_, l2) in GOALS.items()}
+        reached[name] = {
+            goal: {
+                "l2": enough[goal],
+                "dice": summary["dice"] >= dice,
+                "keras_dice": summary["keras_dice"] >= dice,
+            }
+            for goal, (dice, _) in GOALS.items()
+        }
+    return reached
+
+
+def _describe(workdir: Path, run: inpaint.Run) -> dict[str, Any]:
+    """What a run is and what it cost."""
+    model, history = run.config.model, read_history(workdir / "metrics.jsonl")
+    return {
+        "generator": model.generator,
+        "discriminator": model.discriminator,
+        "adversarial": run.config.losses.adversarial,
+        "fill": model.fill,
+        "width": model.width,
+        "dilations": [] if isinstance(run.generator, ContextEncoder) else list(model.dilations),
+        "seed": run.config.seed,
+        "step": run.step,
+        "batch_size": run.config.data.batch_size,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"])),
+        "training": training_time(history, run.config.data.batch_size),
+        "health": health(history),
+    }
+
+
+def _curves(workdir: Path) -> dict[str, list]:
+    history = read_history(workdir / "metrics.jsonl")
+    accuracy = [(r["step"], discriminator_accuracy(r)) for r in history]
+    return {
+        "validation": curve(history, "hole_psnr"),
+        "reconstruction": curve(history, "reconstruction"),
+        "accuracy": [(step, float(np.mean(sides))) for step, sides in accuracy if sides],
+        "gradient_ratio": curve(history, "adversarial_gradient_ratio"),
+    }
+
+
+def _speeds(
+    completers: Mapping[str, Completer], image_set: Any, results: Results
+) -> dict[str, float]:
+    """Seconds an image, of calls with 64 images; compilation is not in it."""
+    indices = np.arange(min(_TIMED, len(results)))
+    _, blanked, mask = _examples(image_set, indices, results)
+    seconds = {}
+    for name, completer in completers.items():
+        completer(blanked, mask)
+        started = time.perf_counter()
+        completer(blanked, mask)
+        seconds[name] = (time.perf_counter() - started) / len(indices)
+    return seconds
+
+
+# --- Pictures -----------------------------------------------------------------------------------
+
+
+def _examples(image_set: Any, indices: np.ndarray, results: Results) -> tuple[np.ndarray, ...]:
+    protocol: Any = results.protocol
+    truth, mask = evaluation.examples(image_set, indices, protocol, results.seed)
+    return truth, np.where(mask > 0.5, np.uint8(0), truth), mask
+
+
+def _pictures(
+    completers: Mapping[str, Completer], image_set: Any, results: Results
+) -> dict[str, np.ndarray]:
+    """uint8 sheets by title: the first images, then each method's best and worst by hole PSNR."""
+
+    def sheet(indices: np.ndarray) -> np.ndarray:
+        truth, blanked, mask = _examples(image_set, indices, results)
+        completed = {name: completer(blanked, mask) for name, completer in completers.items()}
+        shown = np.where(mask > 0.5, np.uint8(128), truth)
+        return draw_sheet({"input": shown, **completed, "original": truth})
+
+    sheets = {"The first images": sheet(np.arange(min(_SHOWN, len(results))))}
+    for name in completers:
+        order = np.argsort(results.scores[name]["hole"]["psnr"], kind="stable")
+        half = min(_SHOWN // 2, len(order))
+        sheets[f"Worst (left) and best of {name}"] = sheet(
+            np.concatenate([order[:half], order[::-1][:half]])
+        )
+    return sheets

@@ -1,0 +1,95 @@
+"""What a run's `metrics.jsonl` tells: curves, time, images seen, the discriminators' health."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SATURATED = 0.95
+"""Share of right answers, on real and on completed images alike, from which the discriminators are
+called saturated: they then hardly tell the generator where to go."""
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl` in order; what can't be read is left out, none if no file."""
+    records = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+    return records
+
+
+def training_time(history: list[dict[str, Any]], batch_size: int) -> dict[str, float]:
+    """Seconds spent in training steps and median images a second, by phase and in all.
+
+    Returns:
+        `seconds`, `images`, and `{phase}_images_per_second` for each phase that was run.
+    """
+    seconds, before = 0.0, 0
+    rates: dict[str, list[float]] = {}
+    for record in history:
+        rate = record.get("images_per_second")
+        if record["phase"] == "validation" or not rate:
+            continue
+        seconds += (record["step"] - before) * batch_size / rate
+        before = record["step"]
+        rates.setdefault(record["phase"], []).append(rate)
+    medians = {f"{phase}_images_per_second": float(np.median(r)) for phase, r in rates.items()}
+    return {"seconds": seconds, "images": float(before * batch_size), **medians}
+
+
+def curve(history: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    """(step, value) wherever `name` was recorded."""
+    return [
+        (record["step"], float(record[name])) for record in history if record.get(name) is not None
+    ]
+
+
+def discriminator_accuracy(record: dict[str, Any]) -> tuple[float, float] | None:
+    """Mean over the discriminators of their accuracy on real and on completed images."""
+    sides = []
+    for side in ("real", "completed"):
+        names = [name for name in record if name.endswith(f"_accuracy_{side}")]
+        values = [record[name] for name in names if record[name] is not None]
+        if not values:
+            return None
+        sides.append(float(np.mean(values)))
+    return sides[0], sides[1]
+
+
+def is_saturated(record: dict[str, Any]) -> bool:
+    """Whether the discriminators are right nearly always, on either kind of image."""
+    accuracy = discriminator_accuracy(record)
+    return accuracy is not None and min(accuracy) >= SATURATED
+
+
+def health(history: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How the adversarial balance stood in the last third of the joint phase; None without one.
+
+    Returns:
+        `accuracy_real`, `accuracy_completed` and `gradient_ratio` (see
+        `steps.joint_step`), and `saturated`: the share of reports that were.
+    """
+    joint = [record for record in history if record["phase"] == "joint"]
+    last = [record for record in joint[len(joint) * 2 // 3 :] if discriminator_accuracy(record)]
+    if not last:
+        return None
+    accuracies = np.array([discriminator_accuracy(record) for record in last])
+    ratios = [record.get("adversarial_gradient_ratio") for record in last]
+    return {
+        "accuracy_real": float(accuracies[:, 0].mean()),
+        "accuracy_completed": float(accuracies[:, 1].mean()),
+        "gradient_ratio": float(np.mean([ratio for ratio in ratios if ratio is not None])),
+        "saturated": float(np.mean([is_saturated(record) for record in last])),
+    }

@@ -1,0 +1,111 @@
+"""Several runs in one report: the same numbers everywhere, bad runs left out with a reason."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from support import replace
+
+from glcic_jax import report_page
+from glcic_jax.comparison import compare_runs
+from glcic_jax.errors import UserError
+from glcic_jax.reporting import evaluate_run
+from glcic_jax.training import train
+
+OPTIONS = {
+    "protocol": "rectangle",
+    "split": "test",
+    "seed": 0,
+    "batch_size": 8,
+    "limit": 12,
+    "methods": ("telea",),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs of other networks, one of another image size, one without checkpoint."""
+    from glcic_jax.config import Config, DataConfig, LoopConfig, ModelConfig, PhaseConfig
+
+    root = tmp_path_factory.mktemp("runs")
+    config = Config(
+        image_size=16,
+        data=DataConfig(batch_size=8),
+        model=ModelConfig(width=4, dilations=(2,), discriminator_width=4, dense_features=8),
+        phases=PhaseConfig(3, 1, 3),
+        loop=LoopConfig(log_every=1, validate_every=7, save_every=7, validation_images=8),
+    )
+    train(root / "plain", config)
+    shared = {"generator": "residual", "discriminator": "shared_patch"}
+    train(root / "residual", replace(config, model=shared))
+    train(root / "larger", replace(config, image_size=24))
+    (root / "empty").mkdir()
+    return root
+
+
+@pytest.fixture(scope="module")
+def contest(runs):
+    names = ("plain", "larger", "residual", "empty", "plain")
+    return compare_runs([runs / name for name in names], **OPTIONS)
+
+
+def test_every_run_that_can_be_scored_is(contest):
+    record = contest.record
+    assert list(record["methods"]) == ["telea", "plain", "residual"]
+    assert set(record["left_out"]) == {"larger", "empty"}
+    assert "image-size 24" in record["left_out"]["larger"]
+    assert "config.json" in record["left_out"]["empty"]
+
+
+def test_runs_score_what_they_score_alone(runs, contest):
+    evaluate_run(runs / "residual", **OPTIONS | {"methods": ("telea", "model")})
+    alone = json.loads((runs / "residual" / "results.json").read_text())["rectangle-test"]
+    assert alone["methods"]["model"] == contest.record["methods"]["residual"]
+    assert alone["methods"]["telea"] == contest.record["methods"]["telea"]
+
+
+def test_the_pages_numbers_are_those_of_the_json(contest, tmp_path):
+    page = report_page.write_report(tmp_path / "report", contest).read_text()
+    record = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert record == json.loads(json.dumps(contest.record))
+    table = (tmp_path / "report" / "results.md").read_text()
+    for name, scores in record["methods"].items():
+        row = re.search(rf"<tr><td>{name}</td>(.*?)</tr>", page).group(1)
+        assert f"<td>{scores['hole']['psnr']:.2f} (" in row
+        assert f"<td>{scores['whole']['dice']:.4f}</td>" in row
+        assert f"{scores['whole']['l2_millions']:.3f} (" in table
+    assert "larger was left out" in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_intervals_hold_their_means(contest):
+    record = contest.record
+    for name, regions in record["intervals"].items():
+        mean, low, high = regions["hole"]["psnr"]
+        assert low <= mean <= high
+        np.testing.assert_allclose(mean, record["methods"][name]["hole"]["psnr"])
+    assert len(record["paired"]) == 3
+    first = record["paired"][0]
+    means = [record["methods"][first[side]]["hole"]["psnr"] for side in ("one", "other")]
+    np.testing.assert_allclose(first["difference"][0], means[0] - means[1], atol=1e-9)
+
+
+def test_without_any_usable_run_the_reasons_are_told(runs):
+    with pytest.raises(UserError, match="none of the runs can be scored:\nempty: "):
+        compare_runs([runs / "empty"], **OPTIONS)
+
+
+def test_a_report_needs_a_directory(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't write a report"):
+        report_page.check_directory(tmp_path / "file")
+
+
+def test_several_runs_need_a_place_for_the_report(run_python):
+    done = run_python("evaluate.py", "--workdir", "a", "b")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 2 runs were named")
+    assert "Traceback" not in done.stderr

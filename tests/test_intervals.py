@@ -1,0 +1,52 @@
+"""Intervals that hold the truth as often as they say, and a test that knows noise from effect."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glcic_jax.intervals import compare, mean_interval
+
+
+def test_intervals_hold_the_true_mean_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(60):
+        _, low, high = mean_interval(rng.exponential(size=80), confidence=0.8)
+        held += low <= 1.0 <= high
+    assert 38 <= held <= 57  # 48 expected, standard deviation 3
+
+
+def test_the_interval_is_that_of_the_normal_theory_for_many_images():
+    values = np.random.default_rng(1).normal(3.0, 2.0, 5000)
+    mean, low, high = mean_interval(values)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    np.testing.assert_allclose([low, high], [mean - half, mean + half], atol=0.1 * half)
+
+
+def test_a_constant_has_no_width():
+    assert mean_interval(np.full(5, 2.0)) == (2.0, 2.0, 2.0)
+    assert mean_interval(np.array([7.0])) == (7.0, 7.0, 7.0)
+
+
+def test_pairing_sees_a_small_difference_under_large_variation():
+    rng = np.random.default_rng(2)
+    image = rng.normal(0, 10, 400)
+    one, other = image + 0.2 + rng.normal(0, 1, 400), image + rng.normal(0, 1, 400)
+    paired = compare(one, other)
+    assert paired.p < 0.05
+    assert paired.difference.low > 0
+    assert compare(other, one).difference.mean == -paired.difference.mean
+
+
+def test_equal_methods_are_not_told_apart():
+    rng = np.random.default_rng(3)
+    small = [compare(*rng.normal(size=(2, 100)), seed=i).p < 0.1 for i in range(40)]
+    assert sum(small) <= 10  # 4 expected
+    scores = rng.normal(size=50)
+    assert compare(scores, scores).p == 1.0
+
+
+def test_other_numbers_of_images_are_refused():
+    with pytest.raises(ValueError, match="3 images against those of 4"):
+        compare(np.zeros(3), np.zeros(4))
