@@ -49,6 +49,11 @@ class Arguments:
         "model",
     )
     """Which methods to score."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """Which of a run's checkpoints: the best by validation (hole PSNR), or the newest."""
+    classifier: Path | None = None
+    """With --report: file that examples/train_classifier.py wrote. Adds how often it sees the same
+    class in the completed image as in the original, and the Frechet distance of its features."""
     job: Annotated[JobOptions, tyro.conf.arg(name="")] = ALONE
 
 
@@ -60,6 +65,8 @@ def main() -> None:
             f"{len(arguments.workdir)} runs were named; to compare them say where the report goes: "
             "--report DIRECTORY"
         )
+    if arguments.classifier is not None and arguments.report is None:
+        raise UserError("--classifier is used by the report: say where it goes, --report DIRECTORY")
     from glcic_jax.devices import keep_compiled_programs
     from glcic_jax.reporting import compare_to_report, evaluate_run
 
@@ -68,13 +75,15 @@ def main() -> None:
     options = {
         field.name: getattr(arguments, field.name)
         for field in dataclasses.fields(arguments)
-        if field.name not in ("job", "workdir", "report")
+        if field.name not in ("job", "workdir", "report", "classifier")
     }
     with job(arguments.job, arguments, sync_stops=False):
         if arguments.report is None:
             evaluate_run(arguments.workdir[0], **options)
         else:
-            compare_to_report(arguments.workdir, arguments.report, **options)
+            compare_to_report(
+                arguments.workdir, arguments.report, classifier=arguments.classifier, **options
+            )
 
 
 if __name__ == "__main__":

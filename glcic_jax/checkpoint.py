@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -78,6 +78,10 @@ class _KeepNewestAndBest(checkpoint_managers.PreservationPolicy):
         scored = [step for step in steps if self._scores.get(step) is not None]
         wanted = set(sorted(steps)[-self._keep :]) | set(_by_score(scored, self._scores)[:1])
         return [step in wanted for step in steps]
+
+
+Which = Literal["best", "latest"]
+"""Which checkpoint to use: the best by validation, or the newest."""
 
 
 class Checkpoints:
@@ -164,19 +168,22 @@ class Checkpoints:
             distributed.from_first(functools.partial(self._move_aside, step))
         return restored
 
-    def restore_best(self, abstract_state: PyTree) -> tuple[int, PyTree]:
+    def restore_for_use(self, abstract_state: PyTree, which: Which = "best") -> tuple[int, PyTree]:
         """The whole checkpoint of the highest score, or the newest where none has a score.
 
         Only reads. A damaged checkpoint is passed over, with a warning.
 
         Args:
             abstract_state: as for `restore_latest`.
+            which: "latest" takes the newest one whatever its score.
 
         Raises:
             UserError: there is no checkpoint, none is whole, or its arrays are not those of
                 `abstract_state`.
         """
-        steps = distributed.from_first(self._steps_by_score)
+        steps = distributed.from_first(
+            self._steps_by_score if which == "best" else lambda: sorted(self._steps(), reverse=True)
+        )
         if not steps:
             raise UserError(
                 f"no checkpoint in {self._workdir}; train until the first one is saved "

@@ -16,6 +16,8 @@ import numpy as np
 
 from glcic_jax import baselines, data, evaluation, inpaint, intervals, masks, metrics
 from glcic_jax.baselines import Completer
+from glcic_jax.checkpoint import Which
+from glcic_jax.classifier import Judge, Seen, frechet_distance, load_classifier
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import Results
 from glcic_jax.history import curve, discriminator_accuracy, health, read_history, training_time
@@ -26,6 +28,7 @@ GOALS = {"base": (0.5, 1.34), "target": (0.6, 2.33), "stretch": (0.75, 1.19)}
 """The study's goals: least Dice, largest L2 in millions."""
 
 _SHOWN = 8
+_PERCEIVED = 256
 _TIMED = 64
 
 
@@ -51,6 +54,8 @@ def compare_runs(
     batch_size: int,
     limit: int | None,
     methods: Sequence[str],
+    checkpoint: Which = "best",
+    classifier: Path | None = None,
     progress: Any = None,
 ) -> Contest:
     """Score runs and classical fills on the same images and holes.
@@ -66,12 +71,15 @@ def compare_runs(
         batch_size: images in memory at once.
         limit: use only so many images.
         methods: classical fills to score beside.
+        checkpoint: score each run's best by validation, or its latest.
+        classifier: file of `classifier.save`; adds what it sees in the completed images.
         progress: called with the number of images done.
 
     Raises:
         UserError: none of the runs can be scored.
     """
-    entrants, left_out = _enter(workdirs)
+    judge = None if classifier is None else load_classifier(classifier)
+    entrants, left_out = _enter(workdirs, checkpoint)
     first = entrants[0].run
     image_set = data.open_evaluation(first.config, split)
     fills = baselines.classical_fills(first.variables["constants"]["mean_pixel"])
@@ -89,6 +97,7 @@ def compare_runs(
     )
     record = {
         "split": split,
+        "checkpoint": checkpoint,
         "image_size": first.config.image_size,
         "sources": list(first.config.data.sources),
         **results.to_dict(),
@@ -99,11 +108,12 @@ def compare_runs(
         "goals": _goals(results, [entrant.name for entrant in entrants]),
         "curves": {name: _curves(workdir) for name, workdir, _ in entrants},
         "left_out": left_out,
+        "perception": judge and _perceive(judge, completers, image_set, results),
     }
     return Contest(record, _pictures(completers, image_set, results))
 
 
-def _enter(workdirs: Sequence[Path]) -> tuple[list[_Entrant], dict[str, str]]:
+def _enter(workdirs: Sequence[Path], checkpoint: Which) -> tuple[list[_Entrant], dict[str, str]]:
     """The runs that can be scored, by a name of their own, and why the others can't."""
     entrants: list[_Entrant] = []
     left_out: dict[str, str] = {}
@@ -113,7 +123,7 @@ def _enter(workdirs: Sequence[Path]) -> tuple[list[_Entrant], dict[str, str]]:
     for workdir, short in zip(distinct, names, strict=True):
         name = short if names.count(short) == 1 else str(workdir)
         try:
-            run = inpaint.load_run(workdir)
+            run = inpaint.load_run(workdir, checkpoint)
             if entrants:
                 _require_same_images(entrants[0], run)
         except UserError as error:
@@ -216,6 +226,29 @@ def _curves(workdir: Path) -> dict[str, list]:
         "reconstruction": curve(history, "reconstruction"),
         "accuracy": [(step, float(np.mean(sides))) for step, sides in accuracy if sides],
         "gradient_ratio": curve(history, "adversarial_gradient_ratio"),
+    }
+
+
+def _perceive(
+    judge: Judge, completers: Mapping[str, Completer], image_set: Any, results: Results
+) -> dict[str, Any]:
+    """What a classifier makes of every method's completed images, beside the originals."""
+    completed: dict[str, list[Seen]] = {name: [] for name in completers}
+    originals: list[Seen] = []
+    for start in range(0, len(results), _PERCEIVED):
+        indices = np.arange(start, min(start + _PERCEIVED, len(results)))
+        truth, blanked, mask = _examples(image_set, indices, results)
+        originals.append(judge.look(truth))
+        for name, completer in completers.items():
+            completed[name].append(judge.look(completer(blanked, mask)))
+    real = Seen.join(originals)
+    seen = {name: Seen.join(parts) for name, parts in completed.items()}
+    return {
+        name: {
+            "same_class": float(np.mean(one.classes == real.classes)),
+            "frechet_distance": frechet_distance(one.features, real.features),
+        }
+        for name, one in seen.items()
     }
 
 

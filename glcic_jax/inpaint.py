@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glcic_jax import devices, windowed
-from glcic_jax.checkpoint import Checkpoints
+from glcic_jax.checkpoint import Checkpoints, Which
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
 from glcic_jax.images import composite, pad_to_multiple, to_uint8, to_unit
@@ -36,8 +36,12 @@ class Run(NamedTuple):
     step: int
 
 
-def load_run(workdir: str | Path) -> Run:
+def load_run(workdir: str | Path, which: Which = "best") -> Run:
     """The best checkpoint of a run by validation, or the newest where none was validated.
+
+    Args:
+        workdir: the directory given to `train.py --workdir`.
+        which: "latest" takes the newest checkpoint whatever its score.
 
     Raises:
         UserError: no run or no readable checkpoint in `workdir`.
@@ -46,7 +50,7 @@ def load_run(workdir: str | Path) -> Run:
     config = load_config(workdir)
     abstract = abstract_train_state(config)
     with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
-        step, state = checkpoints.restore_best(abstract)
+        step, state = checkpoints.restore_for_use(abstract, which)
     return Run(config, build_generator(config), generator_variables(state), step)
 
 

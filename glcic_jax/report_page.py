@@ -204,11 +204,24 @@ def health_table(record: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     return header, rows
 
 
+def perception_table(record: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    """Header and rows: what a classifier sees in the completed images."""
+    rows: list[Row] = [
+        (name, f"{seen['same_class']:.1%}", f"{seen['frechet_distance']:.3f}")
+        for name, seen in record["perception"].items()
+    ]
+    return ("method", "same class as in the original", "Fréchet distance"), rows
+
+
 def markdown(record: Mapping[str, Any]) -> str:
     """The main table in Markdown."""
     header, rows = main_table(record)
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
+    if record["perception"]:
+        header, rows = perception_table(record)
+        lines += ["", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
     return f"{_title(record)}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -252,6 +265,7 @@ def render_page(contest: Contest) -> str:
         ),
         "<h2>Hole PSNR in dB, by the hole's share of the image</h2>",
         _table(*bin_table(record)),
+        *_perception(record),
         "<h2>Runs</h2>",
         _table(*run_table(record)),
         _note("Minutes of training steps alone. ms an image: completing, in calls of 64 images."),
@@ -287,6 +301,20 @@ def render_page(contest: Contest) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
         f"<body>\n{body}\n</body></html>\n"
     )
+
+
+def _perception(record: Mapping[str, Any]) -> list[str]:
+    if not record["perception"]:
+        return []
+    return [
+        "<h2>What a classifier sees</h2>",
+        _table(*perception_table(record)),
+        _note(
+            "Same class: how often a small CIFAR-100 classifier names the same class in the "
+            "completed image as in the original. Fréchet distance between its features of the "
+            "completed and of the original images (not Inception's: comparable here only)."
+        ),
+    ]
 
 
 def _table(header: Row, rows: Sequence[Row]) -> str:

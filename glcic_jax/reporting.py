@@ -29,6 +29,7 @@ from glcic_jax import (
     report_page,
 )
 from glcic_jax.baselines import Completer
+from glcic_jax.checkpoint import Which
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import MODEL, Images, Results, evaluate, examples, model_completer
 from glcic_jax.sheets import draw_sheet
@@ -104,6 +105,7 @@ def evaluate_run(
     batch_size: int,
     limit: int | None,
     methods: Sequence[str],
+    checkpoint: Which = "best",
 ) -> None:
     """Score a trained model and the classical fills; print tables, write results and pictures.
 
@@ -116,7 +118,7 @@ def evaluate_run(
             something else, or a file that can't be written. Nothing is written then.
     """
     _check_settings(seed, batch_size, limit, methods)
-    run = inpaint.load_run(workdir)
+    run = inpaint.load_run(workdir, checkpoint)
     distributed.from_first(lambda: _read_results(workdir / "results.json"))
     image_set = distributed.together(lambda: data.open_evaluation(run.config, split))
     data.require_same([image_set])
@@ -148,13 +150,16 @@ def compare_to_report(
     batch_size: int,
     limit: int | None,
     methods: Sequence[str],
+    checkpoint: Which,
+    classifier: Path | None,
 ) -> None:
     """Compare runs with each other and with the classical fills; write a report, print its table.
 
     Args:
         workdirs: of the runs, see `comparison.compare_runs`.
         report: directory for `index.html`, `results.md` and `results.json`.
-        protocol, split, seed, batch_size, limit, methods: as for `evaluate_run`.
+        protocol, split, seed, batch_size, limit, methods, checkpoint: as for `evaluate_run`.
+        classifier: see `comparison.compare_runs`.
 
     Raises:
         UserError: none of the runs can be scored, several processes, or `report` can't be written.
@@ -172,6 +177,8 @@ def compare_to_report(
             batch_size=batch_size,
             limit=limit,
             methods=methods,
+            checkpoint=checkpoint,
+            classifier=classifier,
             progress=progress,
         )
     page = report_page.write_report(report, contest)

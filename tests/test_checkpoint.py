@@ -104,7 +104,7 @@ def test_without_checkpoints(tmp_path):
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         assert checkpoints.restore_latest(abstract(make_state(0))) is None
         with pytest.raises(UserError, match="no checkpoint in"):
-            checkpoints.restore_best(abstract(make_state(0)))
+            checkpoints.restore_for_use(abstract(make_state(0)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,18 +140,30 @@ def test_keeps_the_newest_and_the_best_also_after_a_restart(tmp_path):
         # Of equal scores the newer one is the best; a score that isn't finite is none.
         assert saved_steps(tmp_path) == {0: [1, 2, 3], 4: [5, 6, 7]}[start]
     with Checkpoints(tmp_path, keep=2) as checkpoints:
-        assert checkpoints.restore_best(abstract(state))[0] == 5
+        assert checkpoints.restore_for_use(abstract(state))[0] == 5
         assert checkpoints.restore_latest(abstract(state))[0] == 7
         checkpoints.save(8, state, score=1.0)
         checkpoints.save(9, state, score=1.0)
     assert saved_steps(tmp_path) == [5, 8, 9]
 
 
+def test_the_latest_can_be_used_instead_of_the_best(tmp_path):
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        for step, score in ((1, 2.0), (2, 9.0), (3, 4.0)):
+            checkpoints.save(step, {"x": jnp.full(2, step)}, score=score)
+        checkpoints.wait()
+        state = abstract({"x": jnp.zeros(2, jnp.int32)})
+        assert checkpoints.restore_for_use(state)[0] == 2
+        step, restored = checkpoints.restore_for_use(state, "latest")
+    assert step == 3
+    np.testing.assert_array_equal(restored["x"], [3, 3])
+
+
 def test_best_is_the_newest_where_there_are_no_scores(tmp_path):
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (8, 9, 10):
             checkpoints.save(step, {"x": jnp.full(3, step)}, score=None)
-        step, state = checkpoints.restore_best(abstract({"x": jnp.ones(3, jnp.int32)}))
+        step, state = checkpoints.restore_for_use(abstract({"x": jnp.ones(3, jnp.int32)}))
     assert step == int(state["x"][0]) == 10
 
 
@@ -224,7 +236,7 @@ def test_no_damage_to_any_file_changes_what_is_restored(two_saved, warnings, cap
                 else:
                     (folder / path).write_bytes(damaged_bytes(raw, how))
                 warnings.clear()
-                step, state = checkpoints.restore_best(abstract(make_state(0)))
+                step, state = checkpoints.restore_for_use(abstract(make_state(0)))
                 (folder / path).write_bytes(raw)
                 assert bits(state) == want[step], (path, how)
                 assert len(warnings.records) == (1 if step == 1 else 0)
@@ -247,7 +259,7 @@ def test_a_changed_score_is_noticed(two_saved, warnings):
     assert '"score": 1.0' in text
     path.write_text(text.replace('"score": 1.0', '"score": 9.0'))
     with Checkpoints(two_saved, keep=3) as checkpoints:
-        assert checkpoints.restore_best(abstract(make_state(0)))[0] == 2
+        assert checkpoints.restore_for_use(abstract(make_state(0)))[0] == 2
     assert len(warnings.records) == 1
 
 
@@ -308,7 +320,7 @@ def test_none_whole_is_an_error_and_nothing_is_moved(two_saved):
         (two_saved / f"checkpoints/{step}/state/manifest.ocdbt").write_bytes(b"")
     before = files_below(two_saved)
     with Checkpoints(two_saved, keep=3) as checkpoints:
-        for restore in (checkpoints.restore_latest, checkpoints.restore_best):
+        for restore in (checkpoints.restore_latest, checkpoints.restore_for_use):
             with pytest.raises(UserError, match="none of the 2 checkpoints"):
                 restore(abstract(make_state(0)))
     assert files_below(two_saved) == before
@@ -320,11 +332,11 @@ def test_a_checkpoint_under_the_name_of_another_step_is_passed_over(two_saved):
         assert checkpoints.restore_latest(abstract(make_state(0)))[0] == 1
 
 
-def test_restore_best_only_reads(two_saved):
+def test_restoring_for_use_only_reads(two_saved):
     (two_saved / "checkpoints/2/state/manifest.ocdbt").write_bytes(b"")
     before = {path: path.stat().st_mtime_ns for path in two_saved.rglob("*")}
     with Checkpoints(two_saved, keep=1) as checkpoints:
-        assert checkpoints.restore_best(abstract(make_state(0)))[0] == 1
+        assert checkpoints.restore_for_use(abstract(make_state(0)))[0] == 1
     assert {path: path.stat().st_mtime_ns for path in two_saved.rglob("*")} == before
 
 
@@ -336,7 +348,7 @@ def test_other_arrays_are_an_error_not_damage(two_saved):
         with pytest.raises(UserError, match=r"params\.kernel.*120, 200.*120, 201"):
             checkpoints.restore_latest(abstract(want))
         with pytest.raises(UserError, match=r"holds extra as nothing"):
-            checkpoints.restore_best(abstract(make_state(0) | {"extra": jnp.ones(2)}))
+            checkpoints.restore_for_use(abstract(make_state(0) | {"extra": jnp.ones(2)}))
     assert files_below(two_saved) == before
 
 

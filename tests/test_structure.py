@@ -18,6 +18,7 @@ LAYERS = (
     ("masks", "fill", "losses", "metrics"),
     ("models", "data"),
     ("optimizers", "devices"),
+    ("classifier",),
     ("train_state",),
     ("steps", "checkpoint", "workdir", "writers"),
     ("windows",),

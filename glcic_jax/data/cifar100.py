@@ -105,6 +105,23 @@ def _read(tfds_split: str, start: int, end: int) -> np.ndarray:
     return images
 
 
+def read_labels(split: Literal["train", "validation", "test"]) -> np.ndarray:
+    """int32 labels_N, 0 to 99, of a split's images in their order.
+
+    Raises:
+        UserError: as `Cifar100`.
+    """
+    tfds_split, start, end = RANGES[split]
+    builder = _prepared_builder()
+    from tensorflow_datasets import decode
+
+    with _quiet():
+        decoders = {"image": decode.SkipDecoding()}
+        source = builder.as_data_source(tfds_split, decoders=decoders)
+        records = source.__getitems__(list(range(start, end)))
+    return np.array([record["label"] for record in records], np.int32)
+
+
 def _prepared_builder() -> Any:
     """The TFDS builder of a prepared CIFAR-100.
 

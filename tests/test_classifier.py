@@ -1,0 +1,66 @@
+"""The classifier's file, and the distance of features."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from glcic_jax.classifier import Classifier, Judge, frechet_distance, load_classifier, save
+from glcic_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def judge():
+    classifier = Classifier(width=4)
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    return Judge(classifier, classifier.init(jax.random.key(0), image, train=False))
+
+
+def test_frechet_distance_of_normal_distributions():
+    """Means 3 apart, variances 4 and 1 along one axis, equal along the other: 9 + (2 - 1)^2."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(200_000, 2)) * [2.0, 1.0] + [3.0, 0.0]
+    other = rng.normal(size=(200_000, 2))
+    np.testing.assert_allclose(frechet_distance(one, other), 10.0, rtol=0.01)
+    np.testing.assert_allclose(frechet_distance(one, one), 0.0, atol=1e-9)
+
+
+def test_frechet_distance_is_blind_to_rotation_of_both():
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(size=(500, 3)) * [1, 2, 3], rng.normal(size=(400, 3)) + 1
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    np.testing.assert_allclose(
+        frechet_distance(one @ rotation, other @ rotation), frechet_distance(one, other)
+    )
+    np.testing.assert_allclose(frechet_distance(other, one), frechet_distance(one, other))
+
+
+def test_what_is_seen_does_not_depend_on_the_batch(judge, photo_crops):
+    many = np.concatenate([photo_crops] * 9)  # more than one call's rows
+    together = judge.look(many)
+    assert len(together.classes) == 72
+    for index in (0, 71):
+        alone = judge.look(many[index : index + 1])
+        assert alone.classes[0] == together.classes[index]
+        np.testing.assert_array_equal(alone.features[0], together.features[index])
+
+
+def test_a_saved_classifier_sees_the_same(judge, photo_crops, tmp_path):
+    save(tmp_path / "classifier.npz", judge, accuracy=0.5)
+    again = load_classifier(tmp_path / "classifier.npz")
+    np.testing.assert_array_equal(
+        again.look(photo_crops).features, judge.look(photo_crops).features
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a file of arrays"])
+def test_other_files_are_refused(content, tmp_path):
+    path = tmp_path / "classifier.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"is not a classifier that examples/train_classifier\.py"):
+        load_classifier(path)
+    np.savez(path, width=4)
+    with pytest.raises(UserError, match="is not a classifier"):
+        load_classifier(path)
