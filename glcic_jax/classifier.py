@@ -7,6 +7,7 @@ as in the original, and how far apart its features of both are, does not. `examp
 from __future__ import annotations
 
 import functools
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,7 +128,7 @@ def load_classifier(path: Path) -> Judge:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
         width, _ = int(arrays.pop("width")), arrays.pop("accuracy")
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} is not a classifier that examples/train_classifier.py wrote ({error})"
         ) from error

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax import devices, windowed
+from glcic_jax import devices, pretrained, windowed
 from glcic_jax.checkpoint import Checkpoints, Which
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
@@ -54,17 +54,27 @@ def load_run(workdir: str | Path, which: Which = "best") -> Run:
     return Run(config, build_generator(config), generator_variables(state), step)
 
 
-def load_generator(workdir: str | Path) -> tuple[Generator, Any]:
-    """The generator of a run and its variables, ready for `inpaint_fn`.
+def load_generator(source: str | Path) -> tuple[Generator, Any]:
+    """A generator and its variables, ready for `inpaint_fn`.
 
     Args:
-        workdir: the directory given to `train.py --workdir`.
+        source: the directory given to `train.py --workdir` (its best checkpoint by validation), a
+            file that `examples/export_generator.py` wrote, or the name of a generator that comes
+            with the package, such as "cifar100". A directory of that name goes before.
 
     Raises:
-        UserError: no run or no readable checkpoint in `workdir`.
+        UserError: no run or no readable checkpoint in the directory, another kind of file, or
+            neither a path nor a known name.
     """
-    run = load_run(workdir)
-    return run.generator, run.variables
+    path = Path(source)
+    if path.is_dir():
+        run = load_run(path)
+        return run.generator, run.variables
+    if path.is_file():
+        return pretrained.load_file(path)[1:]
+    if path.name != str(source):  # a path, not a name
+        load_config(path)  # raises
+    return pretrained.load_pretrained(str(source))[1:]
 
 
 def complete(

@@ -54,7 +54,7 @@ def test_a_saved_classifier_sees_the_same(judge, photo_crops, tmp_path):
     )
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a file of arrays"])
+@pytest.mark.parametrize("content", [None, b"", b"not a file of arrays", b"PK\x03\x04 cut short"])
 def test_other_files_are_refused(content, tmp_path):
     path = tmp_path / "classifier.npz"
     if content is not None:

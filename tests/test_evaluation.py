@@ -209,7 +209,7 @@ def workdir(tmp_path, monkeypatch):
     """A directory that loads as a run of the small model, scored on the images above."""
     generator, variables = _model()
     run = SimpleNamespace(config=Config(), generator=generator, variables=variables, step=7)
-    monkeypatch.setattr(reporting.inpaint, "load_run", lambda _: run)
+    monkeypatch.setattr(reporting.inpaint, "load_run", lambda *_: run)
     monkeypatch.setattr(reporting.data, "open_evaluation", lambda *_: _image_set())
     return tmp_path
 

@@ -19,7 +19,7 @@ LAYERS = (
     ("models", "data"),
     ("optimizers", "devices"),
     ("classifier",),
-    ("train_state",),
+    ("train_state", "pretrained"),
     ("steps", "checkpoint", "workdir", "writers"),
     ("windows",),
     ("region",),

@@ -1,0 +1,73 @@
+"""Generators as files: the same results, and clear words for everything else."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from glcic_jax import inpaint_fn, load_generator, pretrained
+from glcic_jax.config import Config, ModelConfig
+from glcic_jax.errors import UserError
+from glcic_jax.models.registry import build_generator
+
+
+@pytest.fixture(scope="module")
+def config():
+    return Config(model=ModelConfig(width=4, dilations=(2,)))
+
+
+@pytest.fixture(scope="module")
+def variables(config):
+    image, mask = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 32, 32, 1), np.float32)
+    fresh = build_generator(config).init(jax.random.key(0), image, mask, train=False)
+    noise = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: leaf + 0.1 * noise.uniform(size=leaf.shape), fresh)
+
+
+def test_a_file_completes_as_what_was_saved(config, variables, photo_crops, tmp_path):
+    path = tmp_path / "generator.npz"
+    pretrained.save_generator(path, config, variables, {"step": 3})
+    mask = np.zeros(photo_crops.shape[:3], bool)
+    mask[:, 5:20, 8:17] = True
+    want = inpaint_fn(build_generator(config), variables, photo_crops, mask)
+    np.testing.assert_array_equal(inpaint_fn(*load_generator(path), photo_crops, mask), want)
+    assert pretrained.load_file(path)[0] == config
+
+
+def test_what_is_no_generator_is_refused(variables, tmp_path):
+    path = tmp_path / "generator.npz"
+    for content in (b"", b"text", b"PK\x03\x04 cut short"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="is not a generator that"):
+            load_generator(path)
+    other = Config(model=ModelConfig(width=8, dilations=(2,)))
+    pretrained.save_generator(path, other, variables, {})
+    with pytest.raises(UserError, match="are not those of the network"):
+        load_generator(path)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(UserError, match=r"no pretrained generator 'cifar10'.*: cifar100"):
+        load_generator("cifar10")
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        load_generator("no/such/run")
+
+
+def test_the_packages_generator_beats_its_own_start(photo_crops):
+    """On real crops, none of them CIFAR's, its fill is nearer to the truth than the smooth one."""
+    from glcic_jax.baselines import classical_fills
+
+    assert pretrained.names() == ["cifar100"]
+    generator, variables = load_generator("cifar100")
+    mask = np.zeros(photo_crops.shape[:3], np.float32)
+    mask[:, 9:21, 10:20] = 1
+    completed = inpaint_fn(generator, variables, photo_crops, mask)
+    blanked = np.where(mask[..., None] > 0, np.uint8(0), photo_crops)
+    mean_pixel = classical_fills(variables["constants"]["mean_pixel"])["mean_pixel"]
+    plain = mean_pixel(blanked, mask[..., None])
+    errors = [
+        np.square(image.astype(float) - photo_crops)[mask > 0].mean()
+        for image in (completed, plain)
+    ]
+    assert errors[0] < errors[1] / 3
