@@ -106,10 +106,11 @@ class Trainer:
             output = self.generator(batch.image, batch.mask)
         completed = torch.where(batch.mask > 0.5, output, batch.image)
         real = self._judge(batch.image, batch.real_corner)
-        terms = _discriminator_terms(real, self._judge(completed, batch.corner))
+        logits = self._judge(completed, batch.corner)
+        terms = _discriminator_terms(real, logits)
         self._discriminator_optimizer.zero_grad(set_to_none=True)
         _total(terms).backward()
-        terms = _detached(terms)
+        terms = _detached(terms) | _accuracy(real, logits)
         terms["discriminator_gradient_norm"] = self._update_discriminator()
         self._steps += 1
         return terms
@@ -129,8 +130,13 @@ class Trainer:
 
         reconstruction = self._reconstruction(output, batch)
         self._generator_optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward([reconstruction, output], [None, batch.mask * by_completed])
+        output.retain_grad()
+        by_completed = batch.mask * by_completed
+        torch.autograd.backward([reconstruction, output], [None, by_completed])
+        by_output = torch.sub(output.grad, by_completed)
         terms = _detached({"reconstruction": reconstruction} | adversarial | terms)
+        terms |= _accuracy(real, logits)
+        terms["adversarial_gradient_ratio"] = by_completed.norm() / by_output.norm()
         terms["discriminator_gradient_norm"] = self._update_discriminator()
         terms["generator_gradient_norm"] = self._update_generator()
         return terms
@@ -231,6 +237,13 @@ def _discriminator_terms(real: dict[str, Tensor], completed: dict[str, Tensor]) 
         terms[f"{name}_real"] = F.softplus(-real[name]).mean()
         terms[f"{name}_completed"] = F.softplus(completed[name]).mean()
     return terms
+
+
+def _accuracy(real: dict[str, Tensor], completed: dict[str, Tensor]) -> Terms:
+    with torch.no_grad():
+        right = {f"{name}_accuracy_real": logit > 0 for name, logit in real.items()}
+        right |= {f"{name}_accuracy_completed": logit <= 0 for name, logit in completed.items()}
+        return {name: share.float().mean() for name, share in right.items()}
 
 
 def _total(terms: Terms) -> Tensor:
