@@ -57,9 +57,10 @@ HOLES = {
 
 
 @pytest.mark.parametrize(
-    "model", [("mean",), ("harmonic",), ("mean", "residual")], ids=lambda model: "-".join(model)
+    ("model", "name"),
+    [((fill,), name) for fill in ("mean", "harmonic") for name in HOLES]
+    + [(("mean", "residual"), name) for name in ("inside", "corner", "far apart")],
 )
-@pytest.mark.parametrize("name", HOLES)
 def test_windows_give_what_the_whole_image_gives(model, name):
     height, width, boxes = HOLES[name]
     generator, variables = random_model(*model)

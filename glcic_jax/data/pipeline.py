@@ -11,11 +11,12 @@ import dataclasses
 import functools
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -201,31 +202,47 @@ class _Stream:
     Ctrl-C in a terminal reaches every process, and the main process alone decides what it means.
     Workers inherit the blocked signal from the thread that starts them, so that not even their
     imports are interrupted. Nor is Grain here: Python interrupts the main thread alone, which only
-    waits for the other one.
+    waits for the other one. It waits in queues written in C: an interrupt inside a lock of Python's
+    own, as futures have, could leave it locked for ever.
     """
 
     def __init__(self, dataset: grain.IterDataset):
-        self._thread = ThreadPoolExecutor(1, initializer=_block_interrupts)
-        self._opened: Future[Any] = self._thread.submit(iter, dataset)
-        self._next = self._thread.submit(self._take)
+        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._taken: queue.SimpleQueue[np.ndarray | BaseException] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, args=(dataset,), daemon=True)
+        self._thread.start()
+        self._wanted.put(True)
 
     def __iter__(self) -> _Stream:
         return self
 
     def __next__(self) -> np.ndarray:
-        batch = self._next.result()
-        self._next = self._thread.submit(self._take)
+        batch = self._taken.get()
+        self._wanted.put(True)
+        if isinstance(batch, BaseException):
+            raise batch
         return batch
 
-    def _take(self) -> np.ndarray:
-        # A copy: workers deliver in shared memory, which must not outlive them.
-        return np.array(next(self._opened.result()))
+    def _serve(self, dataset: grain.IterDataset) -> None:
+        """Take a batch whenever one is wanted; an error is passed on, then and ever after."""
+        _block_interrupts()
+        stream: Any = None
+        failure: BaseException | None = None
+        while self._wanted.get():
+            try:
+                stream = iter(dataset) if stream is None else stream
+                # A copy: workers deliver in shared memory, which must not outlive them.
+                self._taken.put(failure or np.array(next(stream)))
+            except BaseException as error:
+                failure = error
+                self._taken.put(error)
+        if stream is not None:
+            stream.close()
 
     def close(self) -> None:
         """End the workers."""
-        wait([self._next])
-        self._thread.shutdown()
-        self._opened.result().close()
+        self._wanted.put(False)
+        self._thread.join()
 
 
 def _block_interrupts() -> None:

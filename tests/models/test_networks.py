@@ -139,8 +139,10 @@ def test_discriminators_name_their_logits(settings, shapes_by_name, spectral):
     )
     discriminator = build_discriminator(Config(model=config))
     image, window = jnp.zeros((3, 32, 32, 3)), jnp.zeros((3, 16, 16, 3))
-    variables = discriminator.init(jax.random.key(0), image, window, train=False)
-    logits = discriminator.apply(variables, image, window, train=False)
+    logits, _ = jax.eval_shape(
+        lambda key: discriminator.init_with_output(key, image, window, train=False),
+        jax.random.key(0),
+    )
     assert {name: logit.shape for name, logit in logits.items()} == shapes_by_name
     assert {logit.dtype for logit in logits.values()} == {jnp.dtype("float32")}
 
@@ -165,11 +167,15 @@ def test_spectral_normalisation_bounds_every_kernel(photo_crops):
     discriminator = build_discriminator(Config(model=config))
     image = jnp.asarray(photo_crops / 255.0, jnp.float32)
     variables = discriminator.init(jax.random.key(0), image, image[:, :16, :16], train=False)
-    for _ in range(30):
-        _, updates = discriminator.apply(
+
+    @jax.jit
+    def iterate(variables):
+        return discriminator.apply(
             variables, image, image[:, :16, :16], train=True, mutable=["batch_stats"]
-        )
-        variables |= updates
+        )[1]
+
+    for _ in range(30):
+        variables |= iterate(variables)
     kernels = jax.tree_util.tree_leaves_with_path(variables["params"])
     sigmas = {
         jax.tree_util.keystr(path): leaf
