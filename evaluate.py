@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from glcic_jax.command_line import ALONE, JobOptions, job, parse, run
 from glcic_jax.errors import UserError
-
-Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
+from glcic_jax.scoring import STANDARD, Scoring
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,27 +29,7 @@ class Arguments:
     """Directories that train.py wrote; with --report, one or more."""
     report: Path | None = None
     """Directory for a page that compares the runs; opens from disk."""
-    protocol: Literal["rectangle", "center", "freeform", "pixels"] = "rectangle"
-    """Shape of the holes: one rectangle, the middle quarter, brush strokes, or single pixels."""
-    split: Literal["test", "validation"] = "test"
-    """Images to score; none of either was trained on."""
-    seed: int = 0
-    """Start of the random holes; the same seed gives every method and run the same holes."""
-    batch_size: int = 64
-    """Images in memory at once. The scores don't depend on it."""
-    limit: int | None = None
-    """Score only so many images, from the first."""
-    methods: tuple[Method, ...] = (
-        "mean_pixel",
-        "telea",
-        "navier_stokes",
-        "biharmonic",
-        "harmonic",
-        "model",
-    )
-    """Which methods to score."""
-    checkpoint: Literal["best", "latest"] = "best"
-    """Which of a run's checkpoints: the best by validation (hole PSNR), or the newest."""
+    scoring: Annotated[Scoring, tyro.conf.arg(name="")] = STANDARD
     classifier: Path | None = None
     """With --report: file that examples/train_classifier.py wrote. Adds how often it sees the same
     class in the completed image as in the original, and the Frechet distance of its features."""
@@ -71,18 +50,12 @@ def main() -> None:
     from glcic_jax.reporting import compare_to_report, evaluate_run
 
     keep_compiled_programs()
-
-    options = {
-        field.name: getattr(arguments, field.name)
-        for field in dataclasses.fields(arguments)
-        if field.name not in ("job", "workdir", "report", "classifier")
-    }
     with job(arguments.job, arguments, sync_stops=False):
         if arguments.report is None:
-            evaluate_run(arguments.workdir[0], **options)
+            evaluate_run(arguments.workdir[0], arguments.scoring)
         else:
             compare_to_report(
-                arguments.workdir, arguments.report, classifier=arguments.classifier, **options
+                arguments.workdir, arguments.report, arguments.scoring, arguments.classifier
             )
 
 

@@ -7,14 +7,14 @@ turns them into a page. Pictures are drawn here too, because they need the model
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from glcic_jax import baselines, data, evaluation, inpaint, intervals, masks, metrics
+from glcic_jax import baselines, data, evaluation, inpaint, intervals, metrics
 from glcic_jax.baselines import Completer
 from glcic_jax.checkpoint import Which
 from glcic_jax.classifier import Judge, Seen, frechet_distance, load_classifier
@@ -22,13 +22,13 @@ from glcic_jax.errors import UserError
 from glcic_jax.evaluation import Results
 from glcic_jax.history import curve, discriminator_accuracy, health, read_history, training_time
 from glcic_jax.models.context_encoder import ContextEncoder
+from glcic_jax.scoring import Scoring
 from glcic_jax.sheets import draw_sheet
 
 GOALS = {"base": (0.5, 1.34), "target": (0.6, 2.33), "stretch": (0.75, 1.19)}
 """The study's goals: least Dice, largest L2 in millions."""
 
 _SHOWN = 8
-_PERCEIVED = 256
 _TIMED = 64
 
 
@@ -47,16 +47,9 @@ class _Entrant(NamedTuple):
 
 def compare_runs(
     workdirs: Sequence[Path],
-    *,
-    protocol: masks.Protocol,
-    split: data.Split,
-    seed: int,
-    batch_size: int,
-    limit: int | None,
-    methods: Sequence[str],
-    checkpoint: Which = "best",
+    scoring: Scoring,
     classifier: Path | None = None,
-    progress: Any = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Contest:
     """Score runs and classical fills on the same images and holes.
 
@@ -65,39 +58,34 @@ def compare_runs(
 
     Args:
         workdirs: of the runs; the first usable one decides which images are scored.
-        protocol: shape of the holes.
-        split: test or validation.
-        seed: of the holes.
-        batch_size: images in memory at once.
-        limit: use only so many images.
-        methods: classical fills to score beside.
-        checkpoint: score each run's best by validation, or its latest.
+        scoring: which images, holes, fills and checkpoints.
         classifier: file of `classifier.save`; adds what it sees in the completed images.
         progress: called with the number of images done.
 
     Raises:
         UserError: none of the runs can be scored.
     """
-    judge = None if classifier is None else load_classifier(classifier)
-    entrants, left_out = _enter(workdirs, checkpoint)
+    entrants, left_out = _enter(workdirs, scoring.checkpoint)
     first = entrants[0].run
-    image_set = data.open_evaluation(first.config, split)
+    image_set = data.open_evaluation(first.config, scoring.split)
     fills = baselines.classical_fills(first.variables["constants"]["mean_pixel"])
-    completers: dict[str, Completer] = {n: fills[n] for n in fills if n in methods}
+    completers: dict[str, Completer] = {n: fills[n] for n in fills if n in scoring.methods}
     for name, _, run in entrants:
         completers[name] = evaluation.model_completer(run.generator, run.variables)
+    witness = classifier and _Witness(load_classifier(classifier))
     results = evaluation.evaluate(
         completers,
         image_set,
-        protocol=protocol,
-        seed=seed,
-        batch_size=batch_size,
-        limit=limit,
+        protocol=scoring.protocol,
+        seed=scoring.seed,
+        batch_size=scoring.batch_size,
+        limit=scoring.limit,
         progress=progress,
+        watch=witness or None,
     )
     record = {
-        "split": split,
-        "checkpoint": checkpoint,
+        "split": scoring.split,
+        "checkpoint": scoring.checkpoint,
         "image_size": first.config.image_size,
         "sources": list(first.config.data.sources),
         **results.to_dict(),
@@ -108,7 +96,7 @@ def compare_runs(
         "goals": _goals(results, [entrant.name for entrant in entrants]),
         "curves": {name: _curves(workdir) for name, workdir, _ in entrants},
         "left_out": left_out,
-        "perception": judge and _perceive(judge, completers, image_set, results),
+        "perception": witness and witness.testimony(),
     }
     return Contest(record, _pictures(completers, image_set, results))
 
@@ -229,27 +217,31 @@ def _curves(workdir: Path) -> dict[str, list]:
     }
 
 
-def _perceive(
-    judge: Judge, completers: Mapping[str, Completer], image_set: Any, results: Results
-) -> dict[str, Any]:
+class _Witness:
     """What a classifier makes of every method's completed images, beside the originals."""
-    completed: dict[str, list[Seen]] = {name: [] for name in completers}
-    originals: list[Seen] = []
-    for start in range(0, len(results), _PERCEIVED):
-        indices = np.arange(start, min(start + _PERCEIVED, len(results)))
-        truth, blanked, mask = _examples(image_set, indices, results)
-        originals.append(judge.look(truth))
-        for name, completer in completers.items():
-            completed[name].append(judge.look(completer(blanked, mask)))
-    real = Seen.join(originals)
-    seen = {name: Seen.join(parts) for name, parts in completed.items()}
-    return {
-        name: {
-            "same_class": float(np.mean(one.classes == real.classes)),
-            "frechet_distance": frechet_distance(one.features, real.features),
+
+    def __init__(self, judge: Judge):
+        self._judge = judge
+        self._originals: list[Seen] = []
+        self._completed: dict[str, list[Seen]] = {}
+
+    def __call__(self, truth_u8: np.ndarray, completed_u8: Mapping[str, np.ndarray]) -> None:
+        """Look at one batch; called by `evaluation.evaluate`."""
+        self._originals.append(self._judge.look(truth_u8))
+        for name, images in completed_u8.items():
+            self._completed.setdefault(name, []).append(self._judge.look(images))
+
+    def testimony(self) -> dict[str, dict[str, float]]:
+        """By method: how often it saw the same class, and the Frechet distance."""
+        real = Seen.join(self._originals)
+        seen = {name: Seen.join(parts) for name, parts in self._completed.items()}
+        return {
+            name: {
+                "same_class": float(np.mean(one.classes == real.classes)),
+                "frechet_distance": frechet_distance(one.features, real.features),
+            }
+            for name, one in seen.items()
         }
-        for name, one in seen.items()
-    }
 
 
 def _speeds(

@@ -143,6 +143,9 @@ class LossConfig:
     adversarial: Literal["cross_entropy", "hinge", "least_squares"] = "cross_entropy"
     """How logits become losses: non-saturating cross entropy (Goodfellow et al. 2014), hinge (Lim &
     Ye 2017) or least squares (Mao et al. 2017)."""
+    adversarial_ratio: float = 0.0
+    """Scale the adversarial terms together, step by step, until their gradient at the generator's
+    output has this share of the reconstruction's. 0: leave the weights as they stand."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +209,9 @@ class Config:
     """Side of the square training images, in pixels."""
     seed: int = 0
     """Start of every random sequence of the run."""
+    initial: str = ""
+    """Generator whose weights a new run starts from: a run's directory, a file that
+    examples/export_generator.py wrote, or a name such as cifar100. Empty: random weights."""
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     masks: MaskConfig = MaskConfig()
@@ -513,6 +519,7 @@ def _check_training(config: Config) -> None:
     )
     for name in ("joint_weight", "global_weight", "local_weight", "patch_weight"):
         _require_range(f"losses.{name.replace('_', '-')}", getattr(losses, name), 0, 1000)
+    _require_range("losses.adversarial-ratio", losses.adversarial_ratio, 0, 1000)
     _require_range("optimizer.learning-rate", optimizer.learning_rate, 1e-12, 100)
     _require_range(
         "optimizer.discriminator-learning-rate", optimizer.discriminator_learning_rate, 1e-12, 100
@@ -589,6 +596,26 @@ def differences(old: Config, new: Config) -> list[str]:
         for name in before
         if before[name] != after[name] and not name.startswith(("loop.", "data.workers"))
     ]
+
+
+_GENERATOR_FIELDS = (
+    "generator",
+    "width",
+    "downsamples",
+    "dilations",
+    "dilated_residual",
+    "bottleneck",
+    "fill",
+)
+
+
+def generator_differences(old: Config, new: Config) -> list[str]:
+    """What keeps the generator of `old` from working as that of `new`, as in `differences`."""
+    before, after = _flatten(old), _flatten(new)
+    names = [f"model.{name}" for name in _GENERATOR_FIELDS]
+    if new.model.generator == "context_encoder":
+        names = ["image_size", *names]
+    return [f"{n}: {before[n]!r} -> {after[n]!r}" for n in names if before[n] != after[n]]
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -38,6 +38,9 @@ class Images(Protocol):
     def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
+Watch = Callable[[np.ndarray, Mapping[str, np.ndarray]], None]
+"""Sees a batch: uint8 originals image_BxSxSx3, and completed images of that shape by method."""
+
 # --- Results ------------------------------------------------------------------------------------
 
 
@@ -121,6 +124,7 @@ def evaluate(
     batch_size: int,
     limit: int | None = None,
     progress: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Results:
     """Score every completer on the same images and masks; every image counts exactly once.
 
@@ -134,6 +138,8 @@ def evaluate(
         batch_size: images in memory at once. It does not change any score.
         limit: use only the first `limit` images.
         progress: called with the number of images done after each batch.
+        watch: called with each batch of originals and what every completer made of it; in a job of
+            several processes each process sees its own share.
 
     All processes of a job must call it alike; each gets all results.
 
@@ -153,7 +159,7 @@ def evaluate(
 
     def score_share() -> tuple[list[np.ndarray], dict[str, list[Any]]]:
         report = progress and (lambda done: progress(min(count, done * processes)))
-        return _score_range(completers, draw, first, end, batch_size, report)
+        return _score_range(completers, draw, first, end, batch_size, report, watch)
 
     shares = distributed.gather(score_share)
     scores = {}
@@ -171,6 +177,7 @@ def _score_range(
     end: int,
     batch_size: int,
     progress: Callable[[int], None] | None,
+    watch: Watch | None,
 ) -> tuple[list[np.ndarray], dict[str, list[Any]]]:
     """Hole fractions, and scores by method, of the images from `first` to before `end`."""
     parts: dict[str, list[Any]] = {name: [] for name in completers}
@@ -179,12 +186,14 @@ def _score_range(
         indices = np.arange(start, min(start + batch_size, end))
         truth, mask = draw(indices)
         blanked = np.where(mask > 0.5, np.uint8(0), truth)
-        for name, completer in completers.items():
-            completed = np.asarray(completer(blanked, mask))
-            if not np.array_equal(np.where(mask > 0.5, np.uint8(0), completed), blanked):
+        completed = {name: np.asarray(fill(blanked, mask)) for name, fill in completers.items()}
+        for name, images_u8 in completed.items():
+            if not np.array_equal(np.where(mask > 0.5, np.uint8(0), images_u8), blanked):
                 raise ValueError(f"the method {name} changed known pixels")
-            rows = baselines.in_fixed_batches(_scores, _ROWS_OF_SCORES, truth, completed, mask)
+            rows = baselines.in_fixed_batches(_scores, _ROWS_OF_SCORES, truth, images_u8, mask)
             parts[name].append(rows)
+        if watch:
+            watch(truth, completed)
         fractions.append(mask.mean(axis=(1, 2, 3), dtype=np.float64))
         if progress:
             progress(indices[-1] + 1 - first)

@@ -66,15 +66,20 @@ def load_generator(source: str | Path) -> tuple[Generator, Any]:
         UserError: no run or no readable checkpoint in the directory, another kind of file, or
             neither a path nor a known name.
     """
+    return find_generator(source)[1:]
+
+
+def find_generator(source: str | Path) -> tuple[Config, Generator, Any]:
+    """As `load_generator`, with the configuration that the generator was trained with first."""
     path = Path(source)
     if path.is_dir():
         run = load_run(path)
-        return run.generator, run.variables
+        return run.config, run.generator, run.variables
     if path.is_file():
-        return pretrained.load_file(path)[1:]
+        return pretrained.load_file(path)
     if path.name != str(source):  # a path, not a name
         load_config(path)  # raises
-    return pretrained.load_pretrained(str(source))[1:]
+    return pretrained.load_pretrained(str(source))
 
 
 def complete(

@@ -29,9 +29,9 @@ from glcic_jax import (
     report_page,
 )
 from glcic_jax.baselines import Completer
-from glcic_jax.checkpoint import Which
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import MODEL, Images, Results, evaluate, examples, model_completer
+from glcic_jax.scoring import Scoring, check_scoring
 from glcic_jax.sheets import draw_sheet
 
 _COLUMNS = (
@@ -96,91 +96,69 @@ def picture_grid(
 # --- Evaluation of a run ------------------------------------------------------------------------
 
 
-def evaluate_run(
-    workdir: Path,
-    *,
-    protocol: masks.Protocol,
-    split: data.Split,
-    seed: int,
-    batch_size: int,
-    limit: int | None,
-    methods: Sequence[str],
-    checkpoint: Which = "best",
-) -> None:
+def evaluate_run(workdir: Path, scoring: Scoring) -> None:
     """Score a trained model and the classical fills; print tables, write results and pictures.
 
     Writes `<workdir>/results-<protocol>-<split>.png`, and puts the scores into
     `<workdir>/results.json` under the key `<protocol>-<split>`; other keys stay as they are. Of
     several processes, all score and the first one writes and prints.
 
+    Args:
+        workdir: of the run.
+        scoring: which images, holes, methods and checkpoint.
+
     Raises:
         UserError: no checkpoint, a setting out of range, unreadable data, a `results.json` that is
             something else, or a file that can't be written. Nothing is written then.
     """
-    _check_settings(seed, batch_size, limit, methods)
-    run = inpaint.load_run(workdir, checkpoint)
+    check_scoring(scoring)
+    run = inpaint.load_run(workdir, scoring.checkpoint)
     distributed.from_first(lambda: _read_results(workdir / "results.json"))
-    image_set = distributed.together(lambda: data.open_evaluation(run.config, split))
+    image_set = distributed.together(lambda: data.open_evaluation(run.config, scoring.split))
     data.require_same([image_set])
     completers: dict[str, Completer] = {
         **baselines.classical_fills(run.variables["constants"]["mean_pixel"]),
         MODEL: model_completer(run.generator, run.variables),
     }
-    completers = {name: completers[name] for name in completers if name in methods}
-    with _progress(min(len(image_set), limit or len(image_set))) as progress:
+    completers = {name: completers[name] for name in completers if name in scoring.methods}
+    with _progress(min(len(image_set), scoring.limit or len(image_set))) as progress:
         results = evaluate(
             completers,
             image_set,
-            protocol=protocol,
-            seed=seed,
-            batch_size=batch_size,
-            limit=limit,
+            protocol=scoring.protocol,
+            seed=scoring.seed,
+            batch_size=scoring.batch_size,
+            limit=scoring.limit,
             progress=progress,
         )
-    distributed.from_first(lambda: _report(workdir, run, split, results, completers, image_set))
+    distributed.from_first(
+        lambda: _report(workdir, run, scoring.split, results, completers, image_set)
+    )
 
 
 def compare_to_report(
     workdirs: Sequence[Path],
     report: Path,
-    *,
-    protocol: masks.Protocol,
-    split: data.Split,
-    seed: int,
-    batch_size: int,
-    limit: int | None,
-    methods: Sequence[str],
-    checkpoint: Which,
-    classifier: Path | None,
+    scoring: Scoring,
+    classifier: Path | None = None,
 ) -> None:
     """Compare runs with each other and with the classical fills; write a report, print its table.
 
     Args:
         workdirs: of the runs, see `comparison.compare_runs`.
         report: directory for `index.html`, `results.md` and `results.json`.
-        protocol, split, seed, batch_size, limit, methods, checkpoint: as for `evaluate_run`.
+        scoring: which images, holes, fills and checkpoints.
         classifier: see `comparison.compare_runs`.
 
     Raises:
         UserError: none of the runs can be scored, several processes, or `report` can't be written.
     """
-    _check_settings(seed, batch_size, limit, methods)
+    check_scoring(scoring)
     if jax.process_count() > 1:
         raise UserError("--report compares in one process; leave --coordinator and its like out")
     report_page.check_directory(report)
-    with _progress(limit or 0) as progress:
-        contest = comparison.compare_runs(
-            workdirs,
-            protocol=protocol,
-            split=split,
-            seed=seed,
-            batch_size=batch_size,
-            limit=limit,
-            methods=methods,
-            checkpoint=checkpoint,
-            classifier=classifier,
-            progress=progress,
-        )
+    with _progress(scoring.limit or 0) as progress:
+        contest = comparison.compare_runs(workdirs, scoring, classifier, progress)
     page = report_page.write_report(report, contest)
     console = Console()
     if not console.is_terminal:
@@ -227,17 +205,6 @@ def _report(
     console.print(
         f"step {run.step}, seed {results.seed}; {' '.join(map(str, written))}", soft_wrap=True
     )
-
-
-def _check_settings(seed: int, batch_size: int, limit: int | None, methods: Sequence[str]) -> None:
-    if not 0 <= seed < 2**31:
-        raise UserError(f"seed is {seed}; it must lie between 0 and {2**31 - 1}")
-    if batch_size < 1:
-        raise UserError(f"batch-size is {batch_size}; it must be at least 1")
-    if limit is not None and limit < 1:
-        raise UserError(f"limit is {limit}; it must be at least 1, or left out for all images")
-    if not methods:
-        raise UserError("no method was named; leave --methods out to score all of them")
 
 
 @contextlib.contextmanager

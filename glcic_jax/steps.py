@@ -28,6 +28,9 @@ from glcic_jax.train_state import NetworkState, TrainState
 
 Terms = dict[str, jax.Array]
 
+_MOST_SCALED = 1e4
+"""Discriminators that know nothing yet have almost no gradient; it is not blown up beyond this."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -118,7 +121,8 @@ def joint_step(
     from one pass differs by one small step of the discriminators and saves that pass.)
 
     Arguments as in `completion_step`. Terms: those of both other steps, `adversarial_{name}` for
-    each logit, already weighted, and `adversarial_gradient_ratio`, see `_gradient_ratio`.
+    each logit, already weighted but not scaled, `adversarial_gradient_ratio`, see
+    `_gradient_ratio`, and `adversarial_scale`, see `_adversarial_scale`.
     """
     batch = _draw_batch(recipe, state, image_BxSxSx3)
     output, pull_output, generator_stats = jax.vjp(
@@ -150,11 +154,14 @@ def joint_step(
     _, by_completed = judged.pull(by_logits)
     # Outside the hole the completed image is the original, whatever the generator says.
     by_completed = batch.mask * by_completed
-    (gradient,) = pull_output(by_output + by_completed)
+    ratio = _gradient_ratio(recipe, by_completed, by_output)
+    scale = _adversarial_scale(recipe, ratio)
+    (gradient,) = pull_output(by_output + scale * by_completed)
     next_state, generator_norm = _update_generator(recipe, next_state, gradient, generator_stats)
 
     terms = generator_terms | discriminator_terms
-    terms["adversarial_gradient_ratio"] = _gradient_ratio(recipe, by_completed, by_output)
+    terms["adversarial_gradient_ratio"] = scale * ratio
+    terms["adversarial_scale"] = scale
     terms["generator_gradient_norm"] = generator_norm
     terms["discriminator_gradient_norm"] = discriminator_norm
     return _next(next_state), _mean_over_devices(recipe, terms)
@@ -292,6 +299,18 @@ def _gradient_ratio(recipe: Recipe, adversarial: jax.Array, reconstruction: jax.
     squares = jnp.stack([jnp.sum(jnp.square(part)) for part in (adversarial, reconstruction)])
     squares = _mean_over_devices(recipe, squares)
     return jnp.sqrt(squares[0] / jnp.maximum(squares[1], jnp.finfo(jnp.float32).tiny))
+
+
+def _adversarial_scale(recipe: Recipe, ratio: jax.Array) -> jax.Array:
+    """What the adversarial gradient is multiplied by for `losses.adversarial_ratio`; 1 if unset.
+
+    After Esser et al. 2021 (arXiv:2012.09841, eq. 7), who compare the gradients by the last layer's
+    kernel and stop at the same limit.
+    """
+    wanted = recipe.config.losses.adversarial_ratio
+    if wanted == 0:
+        return jnp.ones(())
+    return jnp.minimum(wanted / jnp.maximum(ratio, jnp.finfo(jnp.float32).tiny), _MOST_SCALED)
 
 
 def _update_generator(

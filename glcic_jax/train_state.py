@@ -45,18 +45,24 @@ class TrainState:
     average: Any
 
 
-def create_train_state(key: jax.Array, config: Config, mean_pixel: np.ndarray) -> TrainState:
+def create_train_state(
+    key: jax.Array, config: Config, mean_pixel: np.ndarray, initial: Any = None
+) -> TrainState:
     """Freshly initialised networks and optimizers at step 0.
 
     Args:
         key: typed random key; the same key and config give the same state.
         config: the run's configuration.
         mean_pixel: float32 of shape (3,) in [0, 1].
+        initial: variables of a generator like `config`'s to start from, with the mean pixel that it
+            knows; None for random weights.
     """
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     size, window = config.image_size, window_size(config)
     image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
     generator = build_generator(config).init(generator_key, image, mask, train=False)
+    if initial is not None:
+        generator, mean_pixel = initial, initial["constants"]["mean_pixel"]
     discriminator = build_discriminator(config).init(
         discriminator_key, image, jnp.zeros((1, window, window, 3)), train=False
     )

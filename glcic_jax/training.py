@@ -23,9 +23,18 @@ from jax.sharding import Mesh
 
 from glcic_jax import data, devices, distributed, evaluation, reporting
 from glcic_jax.checkpoint import Checkpoints
-from glcic_jax.config import Config, MaskConfig, Phase, check, phase_of, total_steps
+from glcic_jax.config import (
+    Config,
+    MaskConfig,
+    Phase,
+    check,
+    generator_differences,
+    phase_of,
+    total_steps,
+)
 from glcic_jax.errors import UserError
 from glcic_jax.history import SATURATED, is_saturated
+from glcic_jax.inpaint import find_generator
 from glcic_jax.masks import Protocol
 from glcic_jax.steps import STEPS, Recipe, build_recipe
 from glcic_jax.train_state import (
@@ -34,7 +43,7 @@ from glcic_jax.train_state import (
     create_train_state,
     generator_variables,
 )
-from glcic_jax.workdir import check_shared, check_workdir, open_workdir
+from glcic_jax.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
 from glcic_jax.writers import Writers
 
 Step = Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]
@@ -67,6 +76,8 @@ def train(workdir: Path, config: Config) -> None:
     with distributed.together(lambda: data.open_training(config)) as training_data:
         data.require_same([validation_images])
         training_data.require_same()
+        if not (Path(workdir) / CONFIG_NAME).exists():
+            distributed.together(lambda: _initial_variables(config))  # raises before any write
         distributed.together(lambda: open_workdir(workdir, config))
         with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
             state = _start_or_resume(config, mesh, checkpoints, training_data)
@@ -116,6 +127,7 @@ def _start_or_resume(
     restored = checkpoints.restore_latest(abstract_train_state(config, devices.replicated(mesh)))
     if restored is not None:
         return restored[1]
+    initial = distributed.together(lambda: _initial_variables(config))
     create = jax.jit(
         create_train_state,
         static_argnums=1,
@@ -124,7 +136,25 @@ def _start_or_resume(
         compiler_options={"xla_backend_optimization_level": 0},
     )
     mean_pixel = distributed.together(lambda: training_data.mean_pixel)
-    return create(jax.random.key(config.seed), config, mean_pixel)
+    return create(jax.random.key(config.seed), config, mean_pixel, initial)
+
+
+def _initial_variables(config: Config) -> Any:
+    """Variables of the generator that `config.initial` names, or None.
+
+    Raises:
+        UserError: there is none, or it is another network than `config`'s.
+    """
+    if not config.initial:
+        return None
+    trained, _, variables = find_generator(config.initial)
+    fields = generator_differences(trained, config)
+    if fields:
+        raise UserError(
+            f"--initial {config.initial} is another network than this run's "
+            f"({'; '.join(fields)}); set these options alike"
+        )
+    return jax.tree.map(np.asarray, variables)
 
 
 def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -> None:
@@ -229,7 +259,7 @@ class _Loop:
         losses = {
             name: value
             for name, value in record.terms.items()
-            if not any(kind in name for kind in ("norm", "accuracy", "ratio"))
+            if not any(kind in name for kind in ("norm", "accuracy", "ratio", "scale"))
         }
         self._writers.progress(record.step, record.phase, losses, record.images_per_second)
         if record.phase == "joint" and not self._told_saturated and is_saturated(record.terms):

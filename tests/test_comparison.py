@@ -13,16 +13,10 @@ from glcic_jax import report_page
 from glcic_jax.comparison import compare_runs
 from glcic_jax.errors import UserError
 from glcic_jax.reporting import evaluate_run
+from glcic_jax.scoring import Scoring
 from glcic_jax.training import train
 
-OPTIONS = {
-    "protocol": "rectangle",
-    "split": "test",
-    "seed": 0,
-    "batch_size": 8,
-    "limit": 12,
-    "methods": ("telea",),
-}
+SCORING = Scoring(batch_size=8, limit=12, methods=("telea",))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +43,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def contest(runs):
     names = ("plain", "larger", "residual", "empty", "plain")
-    return compare_runs([runs / name for name in names], **OPTIONS)
+    return compare_runs([runs / name for name in names], SCORING)
 
 
 def test_every_run_that_can_be_scored_is(contest):
@@ -61,7 +55,7 @@ def test_every_run_that_can_be_scored_is(contest):
 
 
 def test_runs_score_what_they_score_alone(runs, contest):
-    evaluate_run(runs / "residual", **OPTIONS | {"methods": ("telea", "model")})
+    evaluate_run(runs / "residual", replace(SCORING, methods=("telea", "model")))
     alone = json.loads((runs / "residual" / "results.json").read_text())["rectangle-test"]
     assert alone["methods"]["model"] == contest.record["methods"]["residual"]
     assert alone["methods"]["telea"] == contest.record["methods"]["telea"]
@@ -95,7 +89,7 @@ def test_intervals_hold_their_means(contest):
 
 def test_without_any_usable_run_the_reasons_are_told(runs):
     with pytest.raises(UserError, match="none of the runs can be scored:\nempty: "):
-        compare_runs([runs / "empty"], **OPTIONS)
+        compare_runs([runs / "empty"], SCORING)
 
 
 def test_a_report_needs_a_directory(tmp_path):

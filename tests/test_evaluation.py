@@ -1,5 +1,6 @@
 """The evaluation loop: every example once, the same numbers however the work is cut up."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -18,6 +19,7 @@ from glcic_jax import baselines, evaluation, metrics, reporting
 from glcic_jax.config import Config, ModelConfig
 from glcic_jax.errors import UserError
 from glcic_jax.models.registry import build_generator
+from glcic_jax.scoring import Scoring
 
 SIDE = 32
 COUNT = 40
@@ -215,16 +217,8 @@ def workdir(tmp_path, monkeypatch):
 
 
 def _run(workdir, **changes):
-    options = {
-        "protocol": "rectangle",
-        "split": "test",
-        "seed": 0,
-        "batch_size": 16,
-        "limit": 12,
-        "methods": ("telea", "model"),
-        **changes,
-    }
-    reporting.evaluate_run(workdir, **options)
+    scoring = Scoring(batch_size=16, limit=12, methods=("telea", "model"))
+    reporting.evaluate_run(workdir, dataclasses.replace(scoring, **changes))
 
 
 def test_run_writes_scores_and_pictures(workdir, capsys):

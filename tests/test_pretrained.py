@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import numpy as np
 import pytest
+from support import replace
 
 from glcic_jax import inpaint_fn, load_generator, pretrained
-from glcic_jax.config import Config, ModelConfig
+from glcic_jax.config import Config, ModelConfig, PhaseConfig
 from glcic_jax.errors import UserError
 from glcic_jax.models.registry import build_generator
+from glcic_jax.training import train
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,34 @@ def test_the_packages_generator_beats_its_own_start(photo_crops):
         for image in (completed, plain)
     ]
     assert errors[0] < errors[1] / 3
+
+
+def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_path):
+    path, workdir = tmp_path / "generator.npz", tmp_path / "run"
+    pretrained.save_generator(path, config, variables, {})
+    short = replace(
+        config,
+        initial=str(path),
+        model={"discriminator_width": 4, "dense_features": 8},
+        data={"batch_size": 4},
+        optimizer={"learning_rate": 1e-12},
+        phases=PhaseConfig(1, 0, 0),
+        loop={"validation_images": 4},
+    )
+    train(workdir, short)
+    _, loaded = load_generator(workdir)
+    for kind in ("params", "constants"):
+        chex.assert_trees_all_close(loaded[kind], variables[kind], atol=1e-6)
+    path.unlink()
+    train(workdir, short)
+
+
+def test_another_network_is_no_start(config, variables, tmp_path):
+    path = tmp_path / "generator.npz"
+    pretrained.save_generator(path, config, variables, {})
+    wider = replace(config, initial=str(path), model={"width": 6})
+    with pytest.raises(UserError, match="model.width: 4 -> 6"):
+        train(tmp_path / "run", wider)
+    with pytest.raises(UserError, match="nothing"):
+        train(tmp_path / "run", replace(config, initial="nothing"))
+    assert not (tmp_path / "run").exists()

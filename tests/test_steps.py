@@ -87,6 +87,18 @@ def test_gradient_ratio_follows_the_adversarial_weight(tiny_config, images):
     np.testing.assert_allclose(ratios[2], 2 * ratios[1], rtol=1e-4)
 
 
+def test_a_wanted_gradient_ratio_holds_whatever_the_weight(tiny_config, images):
+    states = []
+    for weight in (0.001, 0.1):
+        losses = {"joint_weight": weight, "adversarial_ratio": 0.3}
+        config = replace(tiny_config, losses=losses)
+        state, terms = compiled(config, "joint")(start(config), images)
+        np.testing.assert_allclose(terms["adversarial_gradient_ratio"], 0.3, rtol=1e-5)
+        states.append(state)
+    norms = [state.generator.opt_state for state in states]
+    chex.assert_trees_all_close(*norms, rtol=1e-3, atol=1e-7)
+
+
 def test_adversarial_weight_zero_leaves_plain_completion(tiny_config, images):
     """Without the adversarial term the joint step moves the generator as phase 1 does."""
     config = replace(tiny_config, losses={"joint_weight": 0.0})
@@ -266,6 +278,7 @@ def test_eight_devices_and_pmap_agree_with_one_device(tiny_config, run_python):
     config = replace(
         tiny_config,
         masks={"kind": "freeform"},
+        losses={"adversarial_ratio": 0.5},
         augment={"rotate": 0.5, "zoom": 0.5, "blur": 0.5},
     )
     done = run_python("-c", _DEVICES_PROGRAM, to_json(config), devices=8)

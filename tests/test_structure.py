@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "glcic_jax"
 # From the bottom up: a module may import those of lower layers, and of its own package.
 LAYERS = (
     ("errors", "intervals", "history"),
-    ("rendezvous",),
+    ("rendezvous", "scoring"),
     ("distributed",),
     ("config", "images"),
     ("masks", "fill", "losses", "metrics"),

@@ -1,0 +1,62 @@
+"""What to score and on what: the choices that every way of evaluating a run shares.
+
+Imports no array library, so that `evaluate.py --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from glcic_jax.errors import UserError
+
+Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """Which images, holes, methods and checkpoint are scored."""
+
+    protocol: Literal["rectangle", "center", "freeform", "pixels"] = "rectangle"
+    """Shape of the holes: one rectangle, the middle quarter, brush strokes, or single pixels."""
+    split: Literal["test", "validation"] = "test"
+    """Images to score; none of either was trained on."""
+    seed: int = 0
+    """Start of the random holes; the same seed gives every method and run the same holes."""
+    batch_size: int = 64
+    """Images in memory at once. The scores don't depend on it."""
+    limit: int | None = None
+    """Score only so many images, from the first."""
+    methods: tuple[Method, ...] = (
+        "mean_pixel",
+        "telea",
+        "navier_stokes",
+        "biharmonic",
+        "harmonic",
+        "model",
+    )
+    """Which methods to score."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """Which of a run's checkpoints: the best by validation (hole PSNR), or the newest."""
+
+
+STANDARD = Scoring()
+"""One rectangle in each test image, all methods, the best checkpoint."""
+
+
+def check_scoring(scoring: Scoring) -> None:
+    """Check the ranges.
+
+    Raises:
+        UserError: names the field, its value and what it must be.
+    """
+    if not 0 <= scoring.seed < 2**31:
+        raise UserError(f"seed is {scoring.seed}; it must lie between 0 and {2**31 - 1}")
+    if scoring.batch_size < 1:
+        raise UserError(f"batch-size is {scoring.batch_size}; it must be at least 1")
+    if scoring.limit is not None and scoring.limit < 1:
+        raise UserError(
+            f"limit is {scoring.limit}; it must be at least 1, or left out for all images"
+        )
+    if not scoring.methods:
+        raise UserError("no method was named; leave --methods out to score all of them")
