@@ -302,37 +302,47 @@ _PAPER = Config(
     loop=LoopConfig(log_every=100, validate_every=5000, save_every=1000, validation_images=500),
 )
 
-# The study's comparison: the same data, width, fill, optimizer and number of images for every
-# variant. Each weight is the reference's for one logit, halved where there are two.
+# The study's comparison: the same data, width, fill, optimizer, number of images and adversarial
+# force for every variant. Without spectral normalisation GLCIC's discriminators were right on 99 %
+# of the images within 300 steps; with fixed weights the residual variant's adversarial gradient was
+# a tenth of GLCIC's.
 _GLCIC = dataclasses.replace(
     _CIFAR100,
     losses=LossConfig(
-        joint_weight=0.00005, global_weight=0.00005, local_weight=0.00005, patch_weight=0.000025
+        joint_weight=0.00005,
+        global_weight=0.00005,
+        local_weight=0.00005,
+        patch_weight=0.00005,
+        adversarial_ratio=0.5,
     ),
-    model=ModelConfig(width=16, dilated_residual=False, discriminator_width=16, dense_features=128),
-    optimizer=OptimizerConfig(warmup_steps=200, ema_decay=0.995),
-    phases=PhaseConfig(completion_steps=2400, discriminator_steps=200, joint_steps=600),
-    loop=LoopConfig(validate_every=800, save_every=400, validation_images=3000),
+    model=ModelConfig(
+        width=16,
+        dilated_residual=False,
+        discriminator_width=16,
+        dense_features=128,
+        spectral_norm=True,
+    ),
+    optimizer=OptimizerConfig(
+        discriminator_learning_rate=0.001, warmup_steps=200, ema_decay=0.995
+    ),
+    phases=PhaseConfig(completion_steps=1800, discriminator_steps=200, joint_steps=1136),
+    loop=LoopConfig(validate_every=784, save_every=392, validation_images=3000),
 )
 
 
-def _variant(config: Config = _GLCIC, **model: Any) -> Config:
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, **model))
+def _variant(**model: Any) -> Config:
+    return dataclasses.replace(_GLCIC, model=dataclasses.replace(_GLCIC.model, **model))
 
-
-_TWO_HEADS = dataclasses.replace(
-    _GLCIC, losses=dataclasses.replace(_GLCIC.losses, global_weight=0.000025)
-)
 
 STUDY: Mapping[str, Config] = {
     "glcic": _GLCIC,
-    "residual_patchgan": _variant(_TWO_HEADS, generator="residual", discriminator="shared_patch"),
+    "residual_patchgan": _variant(generator="residual", discriminator="shared_patch"),
     "context_encoder": _variant(generator="context_encoder", discriminator="local"),
     "glcic_no_dilation": _variant(dilations=(1, 1, 1, 1)),
     "glcic_global_only": _variant(discriminator="global"),
     "glcic_local_only": _variant(discriminator="local"),
     "completion_only": dataclasses.replace(
-        _GLCIC, phases=PhaseConfig(completion_steps=3200, discriminator_steps=0, joint_steps=0)
+        _GLCIC, phases=PhaseConfig(completion_steps=3136, discriminator_steps=0, joint_steps=0)
     ),
 }
 """The variants that the study compares."""
