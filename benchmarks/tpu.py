@@ -118,7 +118,7 @@ def _check_batches(jobs: list[_Job]) -> None:
 
 
 def _compile(job: _Job, arguments: Arguments) -> dict[str, Any]:
-    from benchmarks.tpu_compile import DoesNotFit, chip_of, compile_for_tpu
+    from benchmarks.tpu_compile import CompilerCrash, DoesNotFit, chip_of, compile_apart
 
     chip = chip_of(job.topology)
     result: dict[str, Any] = {
@@ -130,9 +130,11 @@ def _compile(job: _Job, arguments: Arguments) -> dict[str, Any]:
     }
     started = time.perf_counter()
     try:
-        program = compile_for_tpu(job.config, job.phase, job.mesh, quick=arguments.quick)
+        program = compile_apart(job.config, job.phase, job.topology, quick=arguments.quick)
     except DoesNotFit as error:
-        return result | {"fits": False, "reason": str(error)}
+        return result | {"fits": False, "failure": "does not fit", "reason": str(error)}
+    except CompilerCrash as error:
+        return result | {"fits": None, "failure": str(error), "reason": str(error)}
     result |= {"compile_seconds": time.perf_counter() - started, "fits": True}
     arithmetic, traffic = program.seconds(chip)
     result |= {
@@ -151,8 +153,8 @@ def _compile(job: _Job, arguments: Arguments) -> dict[str, Any]:
 
 
 def _largest_batch(job: _Job, program: Program, quick: bool) -> int:
-    """Images over the whole slice: the preset's batch, doubled as often as it still fits."""
-    from benchmarks.tpu_compile import DoesNotFit, chip_of, compile_for_tpu
+    """Images over the whole slice: the preset's batch, doubled as often as it compiles and fits."""
+    from benchmarks.tpu_compile import CompilerCrash, DoesNotFit, chip_of, compile_apart
 
     memory = chip_of(job.topology).memory
     batch = job.config.data.batch_size
@@ -160,8 +162,8 @@ def _largest_batch(job: _Job, program: Program, quick: bool) -> int:
         data = dataclasses.replace(job.config.data, batch_size=2 * batch)
         config = dataclasses.replace(job.config, data=data)
         try:
-            program = compile_for_tpu(config, job.phase, job.mesh, quick=quick)
-        except DoesNotFit:
+            program = compile_apart(config, job.phase, job.topology, quick=quick)
+        except (DoesNotFit, CompilerCrash):
             return batch
         if program.memory <= memory:
             batch *= 2
@@ -173,7 +175,7 @@ def _publish(results: list[dict[str, Any]]) -> None:
     for result in results:
         name = f"{result['topology']}, {result['preset']}, batch {result['batch_size']}"
         if not result["fits"]:
-            rows.append((name, result["phase"], "does not fit", *[""] * 6))
+            rows.append((name, result["phase"], result["failure"], *[""] * 6))
             continue
         walls = [
             result["images_per_second_by_arithmetic"],

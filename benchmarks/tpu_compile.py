@@ -1,16 +1,21 @@
 """Compile update steps for TPUs on a machine that has none, and read what the compiler says.
 
 The shardings name devices of a TPU topology, so programs are lowered for TPUs: the operators that
-are chosen per platform come in their TPU form.
+are chosen per platform come in their TPU form. `compile_apart` does it in a process of its own,
+because the compiler can crash and would take this one with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
+import signal
+import subprocess
+import sys
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +23,7 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from glcic_jax import devices
-from glcic_jax.config import Config, Phase
+from glcic_jax.config import Config, Phase, from_json, to_json
 from glcic_jax.errors import UserError
 from glcic_jax.steps import build_recipe
 from glcic_jax.train_state import abstract_train_state
@@ -31,6 +36,9 @@ _COLLECTIVES = (
     "reduce-scatter",
     "collective-permute",
 )
+
+
+_PROGRAM, _DOES_NOT_FIT = "program", "does not fit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +89,16 @@ class DoesNotFit(Exception):
     """The program needs more memory than a chip has."""
 
 
+class CompilerCrash(Exception):
+    """The compiler ended its process."""
+
+
 def quiet_libtpu() -> None:
-    """Keep the compiler from asking the network for a TPU and from logging that there is none."""
+    """Keep the compiler from asking the network for a TPU and from logging that there is none.
+
+    Several processes may compile at a time; without a TPU there is nothing that they could share.
+    """
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
@@ -157,6 +173,53 @@ def compile_for_tpu(config: Config, phase: Phase, mesh: Mesh, *, quick: bool = F
     )
 
 
+def compile_apart(config: Config, phase: Phase, topology: str, *, quick: bool = False) -> Program:
+    """As `compile_for_tpu`, in a process of its own; `topology` such as "v5e:2x4".
+
+    Raises:
+        UserError: as `compile_for_tpu`.
+        DoesNotFit: it needs more memory than a chip has.
+        CompilerCrash: says by which signal or with which last words the process ended.
+    """
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.tpu_compile",
+            topology,
+            phase,
+            "quick" if quick else "full",
+        ],
+        input=to_json(config),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode < 0:
+        raise CompilerCrash(f"the compiler crashed ({signal.Signals(-done.returncode).name})")
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        raise CompilerCrash((done.stderr.strip().splitlines() or ["no answer"])[-1])
+    kind, content = json.loads(lines[-1])
+    if kind == _DOES_NOT_FIT:
+        raise DoesNotFit(content)
+    return Program(**content)
+
+
+def _answer(topology: str, phase: Phase, effort: str) -> None:
+    """The other side of `compile_apart`: settings on stdin, the program as JSON on stdout."""
+    config = from_json(sys.stdin.read())
+    jax.config.update("jax_platforms", "cpu")
+    mesh = topology_mesh(topology)
+    answer: tuple[str, Any]
+    try:
+        program = compile_for_tpu(config, phase, mesh, quick=effort == "quick")
+        answer = (_PROGRAM, dataclasses.asdict(program))
+    except DoesNotFit as error:
+        answer = (_DOES_NOT_FIT, str(error))
+    print(json.dumps(answer))
+
+
 def lower_for_tpu(config: Config, phase: Phase, mesh: Mesh) -> jax.stages.Lowered:
     """One phase's step, traced and lowered for the devices of `mesh`."""
     devices.check_batch(config.data.batch_size, mesh)
@@ -174,3 +237,7 @@ def count_collectives(program: str) -> dict[str, int]:
     """Collective operations in a compiled program's text, by kind; an asynchronous pair is one."""
     found = re.findall(rf" ({'|'.join(_COLLECTIVES)})(?:-start)?\(", program)
     return dict(Counter(found))
+
+
+if __name__ == "__main__":
+    _answer(sys.argv[1], cast(Phase, sys.argv[2]), sys.argv[3])

@@ -322,9 +322,7 @@ _GLCIC = dataclasses.replace(
         dense_features=128,
         spectral_norm=True,
     ),
-    optimizer=OptimizerConfig(
-        discriminator_learning_rate=0.001, warmup_steps=200, ema_decay=0.995
-    ),
+    optimizer=OptimizerConfig(discriminator_learning_rate=0.001, warmup_steps=200, ema_decay=0.995),
     phases=PhaseConfig(completion_steps=1800, discriminator_steps=200, joint_steps=1136),
     loop=LoopConfig(validate_every=784, save_every=392, validation_images=3000),
 )

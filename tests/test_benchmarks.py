@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 from support import replace
 
 from benchmarks import masks as mask_benchmark
-from benchmarks import work
+from benchmarks import tpu_compile, work
 from benchmarks.timing import Spread, alternate
 from glcic_jax.masks import training_masks
 from glcic_jax.models.layers import Conv
@@ -41,6 +42,15 @@ def test_flops_agree_with_the_compiler(tiny_config):
         counted = work._layer_flops(layer, (x,))
         assert counted == pytest.approx(compiled.cost_analysis()["flops"] - bias, rel=0.02)
     assert work.step_flops(tiny_config, "joint") > work.step_flops(tiny_config, "completion")
+
+
+def test_a_crash_of_the_tpu_compiler_is_told(monkeypatch, tmp_path, tiny_config):
+    interpreter = tmp_path / "python"
+    interpreter.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    with pytest.raises(tpu_compile.CompilerCrash, match="SIGSEGV"):
+        tpu_compile.compile_apart(tiny_config, "joint", "v5e:2x2")
 
 
 def test_dead_taps_are_no_work():

@@ -100,7 +100,7 @@ def test_another_network_is_no_start(config, variables, tmp_path):
     path = tmp_path / "generator.npz"
     pretrained.save_generator(path, config, variables, {})
     wider = replace(config, initial=str(path), model={"width": 6})
-    with pytest.raises(UserError, match="model.width: 4 -> 6"):
+    with pytest.raises(UserError, match=r"model\.width: 4 -> 6"):
         train(tmp_path / "run", wider)
     with pytest.raises(UserError, match="nothing"):
         train(tmp_path / "run", replace(config, initial="nothing"))
