@@ -10,7 +10,8 @@ from typing import Annotated
 import tyro
 
 from glcic_jax.command_line import ALONE, JobOptions, job, parse, run
-from glcic_jax.config import PRESETS, Config, preset
+from glcic_jax.config import Config
+from glcic_jax.presets import PRESETS, preset
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,9 @@ from benchmarks import report
 from benchmarks.extras import require_torch
 from benchmarks.inpaint_case import METHODS
 from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, preset
+from glcic_jax.config import Config
 from glcic_jax.errors import UserError
+from glcic_jax.presets import preset
 
 _ROOT = Path(__file__).resolve().parent.parent
 _LARGEST_HOLE = 128

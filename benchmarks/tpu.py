@@ -18,8 +18,9 @@ import tyro
 from benchmarks import report
 from benchmarks.extras import require_libtpu
 from glcic_jax.command_line import parse, run
-from glcic_jax.config import PRESETS, Config, Phase, preset
+from glcic_jax.config import Config, Phase
 from glcic_jax.errors import UserError
+from glcic_jax.presets import PRESETS, preset
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh

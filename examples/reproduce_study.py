@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from glcic_jax.command_line import parse, run
-from glcic_jax.config import STUDY
 from glcic_jax.errors import UserError
+from glcic_jax.presets import STUDY
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,17 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glcic_jax.config import PRESETS as PRESETS
     from glcic_jax.config import Config as Config
     from glcic_jax.errors import UserError as UserError
     from glcic_jax.inpaint import complete as complete
     from glcic_jax.inpaint import inpaint_fn as inpaint_fn
     from glcic_jax.inpaint import load_generator as load_generator
+    from glcic_jax.presets import PRESETS as PRESETS
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "PRESETS": "config",
+    "PRESETS": "presets",
     "Config": "config",
     "UserError": "errors",
     "complete": "inpaint",

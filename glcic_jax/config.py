@@ -1,4 +1,4 @@
-"""Typed, frozen configuration: fields, presets, checks and the JSON round trip.
+"""Typed, frozen configuration: fields, checks and the JSON round trip.
 
 Everything a run depends on stands here and nowhere else. The module imports no array library, so
 `--help` and a mistyped option answer at once. To add a field, give it a default, a docstring (the
@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from glcic_jax.errors import UserError
@@ -241,6 +241,11 @@ def total_steps(config: Config) -> int:
     return phases.completion_steps + phases.discriminator_steps + phases.joint_steps
 
 
+def bottleneck_halvings(side: int) -> int:
+    """How often the context encoder halves an image of `side` pixels: down to 4 to 7 pixels."""
+    return max(1, (side // 4).bit_length() - 1)
+
+
 Phase = Literal["completion", "discriminator", "joint"]
 
 
@@ -251,121 +256,6 @@ def phase_of(step: int, phases: PhaseConfig) -> Phase:
     if step < phases.completion_steps + phases.discriminator_steps:
         return "discriminator"
     return "joint"
-
-
-# --- Presets ------------------------------------------------------------------------------------
-
-# With the paper's adversarial weight, 0.0004, and the harmonic fill, 150 joint steps on photographs
-# at 32 px took the validation PSNR from 28.1 to 22.1 dB.
-_SMALL_LOSSES = LossConfig(joint_weight=0.00005)
-
-_PHOTOS = Config(
-    # Near a photograph's own scale a few crops with hard edges hold most of the squared error, and
-    # a short run learned nothing from it beyond the harmonic fill.
-    losses=dataclasses.replace(_SMALL_LOSSES, reconstruction="absolute"),
-    optimizer=OptimizerConfig(ema_decay=0.99),
-)
-_CIFAR100 = Config(
-    data=DataConfig(sources=("cifar100",)),
-    losses=_SMALL_LOSSES,
-    optimizer=OptimizerConfig(warmup_steps=200, ema_decay=0.998),
-    phases=PhaseConfig(completion_steps=9600, discriminator_steps=200, joint_steps=1200),
-    loop=LoopConfig(validate_every=1000, save_every=500, validation_images=3000),
-)
-_STUDY = dataclasses.replace(
-    _CIFAR100,
-    losses=LossConfig(),
-    model=ModelConfig(
-        width=64, dilated_residual=False, fill="mean", discriminator_width=64, fusion="separate"
-    ),
-    optimizer=OptimizerConfig(name="adam", learning_rate=0.001, warmup_steps=200),
-)
-_PAPER = Config(
-    image_size=256,
-    data=DataConfig(batch_size=96),
-    masks=MaskConfig(min_side=96 / 256, max_side=128 / 256),
-    model=ModelConfig(
-        width=64,
-        dilated_residual=False,
-        fill="mean",
-        discriminator_width=64,
-        dense_features=1024,
-    ),
-    optimizer=OptimizerConfig(
-        name="adadelta",
-        learning_rate=1.0,
-        discriminator_learning_rate=1.0,
-        schedule="constant",
-        warmup_steps=0,
-    ),
-    phases=PhaseConfig(completion_steps=90_000, discriminator_steps=10_000, joint_steps=400_000),
-    loop=LoopConfig(log_every=100, validate_every=5000, save_every=1000, validation_images=500),
-)
-
-# The study's comparison: the same data, width, fill, optimizer, number of images and adversarial
-# force for every variant. Without spectral normalisation GLCIC's discriminators were right on 99 %
-# of the images within 300 steps; with fixed weights the residual variant's adversarial gradient was
-# a tenth of GLCIC's.
-_GLCIC = dataclasses.replace(
-    _CIFAR100,
-    losses=LossConfig(
-        joint_weight=0.00005,
-        global_weight=0.00005,
-        local_weight=0.00005,
-        patch_weight=0.00005,
-        adversarial_ratio=0.5,
-    ),
-    model=ModelConfig(
-        width=16,
-        dilated_residual=False,
-        discriminator_width=16,
-        dense_features=128,
-        spectral_norm=True,
-    ),
-    optimizer=OptimizerConfig(discriminator_learning_rate=0.001, warmup_steps=200, ema_decay=0.995),
-    phases=PhaseConfig(completion_steps=1800, discriminator_steps=200, joint_steps=1136),
-    loop=LoopConfig(validate_every=784, save_every=392, validation_images=3000),
-)
-
-
-def _variant(**model: Any) -> Config:
-    return dataclasses.replace(_GLCIC, model=dataclasses.replace(_GLCIC.model, **model))
-
-
-STUDY: Mapping[str, Config] = {
-    "glcic": _GLCIC,
-    "residual_patchgan": _variant(generator="residual", discriminator="shared_patch"),
-    "context_encoder": _variant(generator="context_encoder", discriminator="local"),
-    "glcic_no_dilation": _variant(dilations=(1, 1, 1, 1)),
-    "glcic_global_only": _variant(discriminator="global"),
-    "glcic_local_only": _variant(discriminator="local"),
-    "completion_only": dataclasses.replace(
-        _GLCIC, phases=PhaseConfig(completion_steps=3136, discriminator_steps=0, joint_steps=0)
-    ),
-}
-"""The variants that the study compares."""
-
-PRESETS: Mapping[str, Config] = {
-    "photos": _PHOTOS,
-    "cifar100": _CIFAR100,
-    "study": _STUDY,
-    "paper": _PAPER,
-    **STUDY,
-}
-"""photos: the default, small and without a download. cifar100: the recommended settings at 32 px.
-study: plain GLCIC at 32 px with two logits. paper: the 256 px networks of Iizuka et al. 2017. Then
-the variants of the comparison."""
-
-
-def preset(name: str) -> Config:
-    """The preset called `name`.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    if name not in PRESETS:
-        raise UserError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 # --- Checks -------------------------------------------------------------------------------------
@@ -507,9 +397,9 @@ def _check_model(config: Config) -> None:
 
 
 def _check_bottleneck(config: Config) -> None:
-    """The context encoder halves down to 4 to 7 pixels, and must come out where it started."""
+    """The context encoder must come out at the size that it started from."""
     size = config.image_size
-    factor = 2 ** max(1, (size // 4).bit_length() - 1)
+    factor = 2 ** bottleneck_halvings(size)
     _require(
         config.model.generator != "context_encoder" or size % factor == 0,
         f"image-size {size} does not divide by {factor}, which model.generator context_encoder "

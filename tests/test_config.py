@@ -8,20 +8,22 @@ import pytest
 from support import replace
 
 from glcic_jax import config as config_lib
-from glcic_jax.config import PRESETS, Config, PhaseConfig
+from glcic_jax import presets
+from glcic_jax.config import Config, PhaseConfig
 from glcic_jax.errors import UserError
+from glcic_jax.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid_and_survive_json(name):
-    config = config_lib.preset(name)
+    config = presets.preset(name)
     config_lib.check(config)
     assert config_lib.from_json(config_lib.to_json(config)) == config
 
 
 def test_unknown_preset_lists_the_known():
     with pytest.raises(UserError, match=r"'huge'.*photos.*cifar100.*paper"):
-        config_lib.preset("huge")
+        presets.preset("huge")
 
 
 WRONG = [

@@ -13,9 +13,10 @@ import pytest
 from support import replace
 
 from glcic_jax import losses
-from glcic_jax.config import STUDY, check, to_json
+from glcic_jax.config import check, to_json
 from glcic_jax.devices import batch_mesh
 from glcic_jax.images import composite
+from glcic_jax.presets import STUDY
 from glcic_jax.steps import STEPS, build_recipe, joint_step
 from glcic_jax.train_state import create_train_state
 from glcic_jax.training import compile_step

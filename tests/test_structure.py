@@ -19,7 +19,7 @@ LAYERS = (
     ("models", "data"),
     ("optimizers", "devices"),
     ("classifier",),
-    ("train_state", "pretrained"),
+    ("train_state", "pretrained", "presets"),
     ("steps", "checkpoint", "workdir", "writers"),
     ("windows",),
     ("region",),

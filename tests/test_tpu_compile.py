@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import pytest
 
-from glcic_jax.config import PRESETS, LoopConfig, LossConfig, PhaseConfig
+from glcic_jax.config import LoopConfig, LossConfig, PhaseConfig
+from glcic_jax.presets import PRESETS
 
 pytest.importorskip("libtpu", reason="libtpu is not installed: pip install '.[tpu]'")
 

@@ -11,11 +11,12 @@ import pytest
 import skimage.data
 
 from glcic_jax import inpaint_fn, windows
-from glcic_jax.config import PRESETS, Config, ModelConfig
+from glcic_jax.config import Config, ModelConfig
 from glcic_jax.errors import UserError
 from glcic_jax.inpaint import complete
 from glcic_jax.models.folding import fold
 from glcic_jax.models.registry import build_generator
+from glcic_jax.presets import PRESETS
 from glcic_jax.windows import Box
 
 

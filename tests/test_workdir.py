@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glcic_jax import config
+from glcic_jax import presets
 from glcic_jax import workdir as workdir_module
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
@@ -24,7 +24,7 @@ def files_below(folder):
 
 def test_a_new_workdir_gets_the_config(tmp_path):
     workdir = tmp_path / "runs" / "x"
-    new = dataclasses.replace(config.preset("study"), seed=5)
+    new = dataclasses.replace(presets.preset("study"), seed=5)
     open_workdir(workdir, new)
     assert load_config(workdir) == new
     assert [path.name for path in workdir.iterdir()] == ["config.json"]

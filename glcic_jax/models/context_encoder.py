@@ -12,16 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glcic_jax.config import bottleneck_halvings
 from glcic_jax.fill import harmonic_fill, mean_fill
 from glcic_jax.models.completion import to_image
 from glcic_jax.models.layers import Conv, ConvTranspose, NormReLU
-
-_SMALLEST_SIDE = 4
-
-
-def halvings(side: int) -> int:
-    """How often an image of `side` pixels is halved on the way to the bottleneck's 4x4."""
-    return max(1, (side // _SMALLEST_SIDE).bit_length() - 1)
 
 
 class ContextEncoder(nn.Module):
@@ -43,7 +37,7 @@ class ContextEncoder(nn.Module):
     @property
     def downsamples(self) -> int:
         """How often the image is halved; its sides divide by 2 to this power."""
-        return halvings(self.image_size)
+        return bottleneck_halvings(self.image_size)
 
     @nn.compact
     def __call__(

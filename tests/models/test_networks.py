@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glcic_jax.config import PRESETS, Config, ModelConfig
+from glcic_jax.config import Config, ModelConfig
 from glcic_jax.models.discriminators import strided_layers
 from glcic_jax.models.registry import build_discriminator, build_generator
+from glcic_jax.presets import PRESETS
 
 # Iizuka et al. 2017, table 1 (completion) and table 2 (discriminators), for 256 px:
 # (kernel side, channels in, channels out). A convolution followed by batch normalisation has no
