@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ SCORING = Scoring(batch_size=8, limit=12, methods=("telea",))
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs of other networks, one of another image size, one without checkpoint."""
+    """Two runs of other networks, one with other data, one without checkpoint."""
     from glcic_jax.config import Config, DataConfig, LoopConfig, ModelConfig, PhaseConfig
 
     root = tmp_path_factory.mktemp("runs")
@@ -29,28 +30,30 @@ def runs(tmp_path_factory):
         image_size=16,
         data=DataConfig(batch_size=8),
         model=ModelConfig(width=4, dilations=(2,), discriminator_width=4, dense_features=8),
-        phases=PhaseConfig(3, 1, 3),
+        phases=PhaseConfig(7, 0, 0),
         loop=LoopConfig(log_every=1, validate_every=7, save_every=7, validation_images=8),
     )
     train(root / "plain", config)
     shared = {"generator": "residual", "discriminator": "shared_patch"}
-    train(root / "residual", replace(config, model=shared))
-    train(root / "larger", replace(config, image_size=24))
+    train(root / "residual", replace(config, model=shared, phases=PhaseConfig(3, 1, 3)))
+    shutil.copytree(root / "plain", root / "foreign")
+    saved = root / "foreign" / "config.json"
+    saved.write_text(saved.read_text().replace('"photos"', '"folder:elsewhere"'))
     (root / "empty").mkdir()
     return root
 
 
 @pytest.fixture(scope="module")
 def contest(runs):
-    names = ("plain", "larger", "residual", "empty", "plain")
+    names = ("plain", "foreign", "residual", "empty", "plain")
     return compare_runs([runs / name for name in names], SCORING)
 
 
 def test_every_run_that_can_be_scored_is(contest):
     record = contest.record
     assert list(record["methods"]) == ["telea", "plain", "residual"]
-    assert set(record["left_out"]) == {"larger", "empty"}
-    assert "image-size 24" in record["left_out"]["larger"]
+    assert set(record["left_out"]) == {"foreign", "empty"}
+    assert "data.sources" in record["left_out"]["foreign"]
     assert "config.json" in record["left_out"]["empty"]
 
 
@@ -71,7 +74,7 @@ def test_the_pages_numbers_are_those_of_the_json(contest, tmp_path):
         assert f"<td>{scores['hole']['psnr']:.2f} (" in row
         assert f"<td>{scores['whole']['dice']:.4f}</td>" in row
         assert f"{scores['whole']['l2_millions']:.3f} (" in table
-    assert "larger was left out" in page
+    assert "foreign was left out" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
 
 
