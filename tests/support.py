@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import socket
 from pathlib import Path
+
+import flax.linen as nn
+import jax
 
 from glcic_jax.config import Config
 
@@ -38,6 +42,21 @@ def replace(config: Config, **parts) -> Config:
         for name, value in parts.items()
     }
     return dataclasses.replace(config, **changed)
+
+
+# Without `jit` every operation of a network is compiled for itself: several times as long.
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def initialise(module: nn.Module, key: jax.Array, *inputs: jax.Array):
+    """`module.init` as one program."""
+    return module.init(key, *inputs, train=False)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def apply(module: nn.Module, variables, *inputs: jax.Array):
+    """`module.apply` with running statistics as one program."""
+    return module.apply(variables, *inputs, train=False)
 
 
 def free_port() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from support import initialise
 
 from glcic_jax.classifier import Classifier, Judge, frechet_distance, load_classifier, save
 from glcic_jax.errors import UserError
@@ -14,7 +15,7 @@ from glcic_jax.errors import UserError
 def judge():
     classifier = Classifier(width=4)
     image = np.zeros((1, 32, 32, 3), np.float32)
-    return Judge(classifier, classifier.init(jax.random.key(0), image, train=False))
+    return Judge(classifier, initialise(classifier, jax.random.key(0), image))
 
 
 def test_frechet_distance_of_normal_distributions():

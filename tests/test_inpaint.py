@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.data
+from support import initialise
 
 from glcic_jax import UserError, inpaint_fn, load_generator
 from glcic_jax.config import Config, ModelConfig
@@ -18,7 +19,7 @@ def model():
     """A narrow generator whose output layer is not zero, so that it changes the fill."""
     generator = build_generator(Config(model=ModelConfig(width=4, dilations=(2, 4))))
     image, mask = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 16, 16, 1))
-    variables = generator.init(jax.random.key(0), image, mask, train=False)
+    variables = initialise(generator, jax.random.key(0), image, mask)
     kernel = variables["params"]["output"]["kernel"]
     noise = 0.2 * jax.random.normal(jax.random.key(1), kernel.shape)
     variables["params"]["output"]["kernel"] = noise

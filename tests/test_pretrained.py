@@ -6,7 +6,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from support import replace
+from support import initialise, replace
 
 from glcic_jax import inpaint_fn, load_generator, pretrained
 from glcic_jax.config import Config, ModelConfig, PhaseConfig
@@ -23,7 +23,7 @@ def config():
 @pytest.fixture(scope="module")
 def variables(config):
     image, mask = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 32, 32, 1), np.float32)
-    fresh = build_generator(config).init(jax.random.key(0), image, mask, train=False)
+    fresh = initialise(build_generator(config), jax.random.key(0), image, mask)
     # The output layer starts at zero; the noise must show in it without saturating the image.
     noise = np.random.default_rng(0)
     return jax.tree.map(lambda leaf: leaf + 0.02 * noise.normal(size=leaf.shape), fresh)

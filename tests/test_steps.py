@@ -29,8 +29,11 @@ def images(photo_crops):
     return jnp.asarray(photo_crops[:, :16, :16])
 
 
+_create = jax.jit(create_train_state, static_argnums=1)
+
+
 def start(config):
-    return create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
+    return _create(jax.random.key(0), config, np.full(3, 0.5, np.float32))
 
 
 @functools.cache

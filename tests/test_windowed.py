@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.data
+from support import initialise
 
 from glcic_jax import inpaint_fn, windows
 from glcic_jax.config import Config, ModelConfig
@@ -27,8 +28,8 @@ def random_model(fill: str, generator: str = "glcic"):
     model = ModelConfig(generator=generator, width=4, fill=fill, dilated_residual=residual)
     generator = build_generator(Config(model=model))
     shape = (1, 16, 16)
-    variables = generator.init(
-        jax.random.key(0), jnp.zeros((*shape, 3)), jnp.zeros((*shape, 1)), train=False
+    variables = initialise(
+        generator, jax.random.key(0), jnp.zeros((*shape, 3)), jnp.zeros((*shape, 1))
     )
     noise = np.random.default_rng(0)
     variables = jax.tree.map(
@@ -99,7 +100,7 @@ def test_a_context_encoder_completes_its_own_size_only():
     generator = build_generator(Config(model=model))
     image, mask = photograph(32, 32), np.zeros((32, 32), np.float32)
     mask[4:20, 10:22] = 1
-    variables = generator.init(jax.random.key(0), image[None], mask[None, ..., None], train=False)
+    variables = initialise(generator, jax.random.key(0), image[None], mask[None, ..., None])
     variables["params"]["output"]["kernel"] += 0.1
     completed = inpaint_fn(generator, variables, image, mask)
     wanted = np.asarray(whole(generator, variables, image, mask))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import apply, initialise
 
 from glcic_jax.config import Config, ModelConfig
 from glcic_jax.models.discriminators import strided_layers
@@ -73,15 +74,13 @@ def test_one_definition_serves_every_size(fill, downsamples):
     config = ModelConfig(width=4, downsamples=downsamples, fill=fill, dilations=(2, 2))
     generator = build_generator(Config(model=config))
     image, mask = jnp.full((2, 16, 24, 3), 0.5), jnp.zeros((2, 16, 24, 1)).at[:, 4:9].set(1.0)
-    variables = generator.init(jax.random.key(0), image, mask, train=False)
-    output = generator.apply(variables, image, mask, train=False)
+    variables = initialise(generator, jax.random.key(0), image, mask)
+    output = apply(generator, variables, image, mask)
     assert output.shape == image.shape
     assert output.dtype == jnp.float32
     assert 0 <= float(output.min()) <= float(output.max()) <= 1
     larger = jnp.full((1, 40, 32, 3), 0.5)
-    assert (
-        generator.apply(variables, larger, larger[..., :1] * 0, train=False).shape == larger.shape
-    )
+    assert apply(generator, variables, larger, larger[..., :1] * 0).shape == larger.shape
 
 
 @pytest.mark.parametrize("fill", ["mean", "harmonic"])
@@ -89,11 +88,11 @@ def test_the_generator_never_reads_the_hole(photo_crops, fill):
     generator = build_generator(Config(model=ModelConfig(width=8, fill=fill)))
     image = jnp.asarray(photo_crops[:2] / 255.0, jnp.float32)
     mask = jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 4:17].set(1.0)
-    variables = generator.init(jax.random.key(1), image, mask, train=False)
+    variables = initialise(generator, jax.random.key(1), image, mask)
     variables["params"]["output"]["kernel"] = jnp.ones_like(variables["params"]["output"]["kernel"])
     noise = jax.random.uniform(jax.random.key(2), image.shape)
-    one = generator.apply(variables, image, mask, train=False)
-    other = generator.apply(variables, jnp.where(mask > 0, noise, image), mask, train=False)
+    one = apply(generator, variables, image, mask)
+    other = apply(generator, variables, jnp.where(mask > 0, noise, image), mask)
     np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
@@ -103,8 +102,8 @@ def test_harmonic_generator_starts_from_its_fill(photo_crops):
     generator = build_generator(Config(model=ModelConfig(width=8, fill="harmonic")))
     image = jnp.asarray(photo_crops[:2] / 255.0, jnp.float32)
     mask = jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 4:17].set(1.0)
-    variables = generator.init(jax.random.key(1), image, mask, train=False)
-    output = generator.apply(variables, image, mask, train=False)
+    variables = initialise(generator, jax.random.key(1), image, mask)
+    output = apply(generator, variables, image, mask)
     want = harmonic_fill(image, mask, jnp.full(3, 0.5))
     np.testing.assert_allclose(np.asarray(output), np.asarray(want), atol=1e-6)
 
@@ -116,8 +115,8 @@ def test_fusion_names_the_logits(fusion, names):
     config = ModelConfig(discriminator_width=4, dense_features=8, fusion=fusion)
     discriminator = build_discriminator(Config(model=config))
     image, window = jnp.zeros((3, 32, 32, 3)), jnp.zeros((3, 16, 16, 3))
-    variables = discriminator.init(jax.random.key(0), image, window, train=False)
-    logits = discriminator.apply(variables, image, window, train=False)
+    variables = initialise(discriminator, jax.random.key(0), image, window)
+    logits = apply(discriminator, variables, image, window)
     assert set(logits) == names
     assert all(logit.shape == (3,) and logit.dtype == jnp.float32 for logit in logits.values())
 
@@ -152,9 +151,9 @@ def test_a_patch_is_judged_by_its_surroundings_only():
     config = ModelConfig(discriminator_width=4, dense_features=8, discriminator="shared_patch")
     discriminator = build_discriminator(Config(image_size=64, model=config))
     image, window = jnp.full((1, 64, 64, 3), 0.4), jnp.zeros((1, 32, 32, 3))
-    variables = discriminator.init(jax.random.key(0), image, window, train=False)
+    variables = initialise(discriminator, jax.random.key(0), image, window)
     changed = image.at[:, :4, :4].set(0.9)
-    one, other = (discriminator.apply(variables, x, window, train=False) for x in (image, changed))
+    one, other = (apply(discriminator, variables, x, window) for x in (image, changed))
     differs = np.asarray(one["patch"] != other["patch"])[0]
     assert differs[0, 0]
     assert not differs[-1].any()
@@ -167,7 +166,7 @@ def test_spectral_normalisation_bounds_every_kernel(photo_crops):
     config = ModelConfig(discriminator_width=4, dense_features=8, spectral_norm=True)
     discriminator = build_discriminator(Config(model=config))
     image = jnp.asarray(photo_crops / 255.0, jnp.float32)
-    variables = discriminator.init(jax.random.key(0), image, image[:, :16, :16], train=False)
+    variables = initialise(discriminator, jax.random.key(0), image, image[:, :16, :16])
 
     @jax.jit
     def iterate(variables):
@@ -213,10 +212,10 @@ def test_residual_blocks_start_as_the_identity():
     model = ModelConfig(width=4, generator="residual", fill="mean", dilations=(2, 4, 8))
     long = build_generator(Config(model=model))
     short = build_generator(Config(model=dataclasses.replace(model, dilations=(2, 4))))
-    variables = long.init(jax.random.key(0), image, mask, train=False)
+    variables = initialise(long, jax.random.key(0), image, mask)
     params = {name: value for name, value in variables["params"].items() if "block3" not in name}
-    one = long.apply(variables, image, mask, train=False)
-    other = short.apply(variables | {"params": params}, image, mask, train=False)
+    one = apply(long, variables, image, mask)
+    other = apply(short, variables | {"params": params}, image, mask)
     np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-6)
     assert np.asarray(one).std() > 0.01
 
@@ -226,21 +225,21 @@ def test_context_encoder_sees_everything_and_has_one_size():
     generator = build_generator(Config(image_size=48, model=model))
     image, mask = jnp.full((2, 48, 48, 3), 0.5), jnp.zeros((2, 48, 48, 1))
     mask = mask.at[:, 20:30, 20:30].set(1.0)
-    variables = generator.init(jax.random.key(0), image, mask, train=False)
-    output = generator.apply(variables, image, mask, train=False)
+    variables = initialise(generator, jax.random.key(0), image, mask)
+    output = apply(generator, variables, image, mask)
     assert output.shape == image.shape
     # The farthest corner reaches the hole's middle through the bottleneck.
-    other = generator.apply(variables, image.at[:, :3, :3].set(0.9), mask, train=False)
+    other = apply(generator, variables, image.at[:, :3, :3].set(0.9), mask)
     assert float(jnp.abs(output - other)[:, 25, 25].max()) > 0
     with pytest.raises(ValueError, match="48 x 48"):
-        generator.apply(variables, image[:, :32, :32], mask[:, :32, :32], train=False)
+        apply(generator, variables, image[:, :32, :32], mask[:, :32, :32])
 
 
 def test_bfloat16_keeps_parameters_and_statistics_in_float32():
     config = ModelConfig(width=4, discriminator_width=4, compute_dtype="bfloat16")
     generator = build_generator(Config(model=config))
     image, mask = jnp.full((2, 16, 16, 3), 0.5), jnp.zeros((2, 16, 16, 1)).at[:, 4:9].set(1.0)
-    variables = generator.init(jax.random.key(0), image, mask, train=False)
+    variables = initialise(generator, jax.random.key(0), image, mask)
     output, updates = generator.apply(variables, image, mask, train=True, mutable=["batch_stats"])
     assert output.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves((variables, updates))} == {jnp.dtype("float32")}
