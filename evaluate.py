@@ -46,11 +46,10 @@ def main() -> None:
         )
     if arguments.classifier is not None and arguments.report is None:
         raise UserError("--classifier is used by the report: say where it goes, --report DIRECTORY")
-    from glcic_jax.devices import keep_compiled_programs, keep_freed_memory
+    from glcic_jax.devices import keep_compiled_programs
     from glcic_jax.reporting import compare_to_report, evaluate_run
 
     keep_compiled_programs()
-    keep_freed_memory()
     with job(arguments.job, arguments, sync_stops=False):
         if arguments.report is None:
             evaluate_run(arguments.workdir[0], arguments.scoring)

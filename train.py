@@ -41,12 +41,11 @@ def parse_arguments() -> Arguments:
 def main() -> None:
     arguments = parse_arguments()
     # Imported late, so that --help and a mistyped option answer at once.
-    from glcic_jax.devices import keep_compiled_programs, keep_freed_memory, set_cpu_devices
+    from glcic_jax.devices import keep_compiled_programs, set_cpu_devices
     from glcic_jax.training import train
 
     set_cpu_devices(arguments.config.loop.cpu_devices)
     keep_compiled_programs()
-    keep_freed_memory()
     with job(arguments.job, arguments, sync_stops=True):
         train(arguments.workdir, arguments.config)
 

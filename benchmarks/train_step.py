@@ -78,7 +78,6 @@ def main() -> None:
     # An accelerator against PyTorch on the CPU would compare machines, not programs.
     jax.config.update("jax_platforms", "cpu")
     devices.set_cpu_devices(arguments.devices)
-    devices.keep_freed_memory()  # as train.py does; PyTorch, in the same process, has it too
     for config in configs.values():
         devices.check_batch(config.data.batch_size, devices.batch_mesh())
     from benchmarks.work import peak_flops

@@ -49,9 +49,7 @@ def main() -> None:
 
     from glcic_jax.classifier import Judge, save
     from glcic_jax.data.cifar100 import Cifar100, read_labels
-    from glcic_jax.devices import keep_freed_memory
 
-    keep_freed_memory()
     splits: Any = ("train", "test")
     images, labels = {}, {}
     for split in splits:

@@ -3,7 +3,6 @@ are compiled for them and where compiled programs are kept."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import platform
@@ -48,27 +47,6 @@ def keep_compiled_programs() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
 
-
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for its next step on a CPU.
-
-    A compiled step takes one large block for its temporary values and gives it back at the end.
-    glibc asks the kernel for such blocks each time anew, and the kernel clears every page again: a
-    seventh of the processor's time. Does nothing where glibc isn't the C library, or where the
-    environment already says how it shall do this (`MALLOC_...`, `GLIBC_TUNABLES`).
-    """
-    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is None:
-        return
-    for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, 1 << 28)):
-        mallopt(parameter, value)
-
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-"""Numbers of glibc's malloc.h: when to give memory back (-1: never), how much more to take at once,
-how many blocks to take apart from the heap."""
 
 _YNN = "xla_cpu_experimental_ynn_fusion_type"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -58,33 +57,6 @@ def test_without_a_home_nothing_is_kept(cache_setting, monkeypatch):
     monkeypatch.setattr(Path, "home", no_home)
     devices.keep_compiled_programs()
     assert cache_setting == []
-
-
-_FAULTS = """
-import ctypes, resource, sys
-from glcic_jax import devices
-if sys.argv[1] == "keep":
-    devices.keep_freed_memory()
-libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
-libc.free.argtypes = [ctypes.c_void_p]
-size, before = 64 << 20, 0
-for turn in range(11):
-    block = libc.malloc(ctypes.c_size_t(size))
-    ctypes.memset(block, 1, size)
-    libc.free(block)
-    if turn == 0:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
-def test_freed_memory_is_used_again(run_python):
-    """A block that is freed and taken again costs no page faults; otherwise all of its pages."""
-    faults = {how: int(run_python("-c", _FAULTS, how).stdout) for how in ("keep", "leave")}
-    assert faults["keep"] < 100
-    assert faults["leave"] > 1000
 
 
 def convolution(options) -> str:
