@@ -5,12 +5,28 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import skimage.data
 from support import ROOT, python_environment
 
 from glcic_jax.config import Config, DataConfig, LoopConfig, ModelConfig, PhaseConfig
+
+_LONGEST = ("test_distributed.py", "test_steps.py", "test_training.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """Each compiled program holds hundreds of memory mappings, of which Linux grants a process
+    65,530: without this, a worker that was given most of the files aborted while compiling."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

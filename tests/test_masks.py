@@ -147,7 +147,10 @@ def test_crop_cuts_where_it_is_told(photo_crops):
 
 def test_rectangles_are_cheap():
     """A generous bound against an accidental loop: the quiet figure is in the documentation."""
-    draw = jax.jit(lambda keys_B: masks.rectangle_masks(keys_B, 32, (8, 16)))
+    as_users_compile = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+    draw = jax.jit(
+        lambda keys_B: masks.rectangle_masks(keys_B, 32, (8, 16)), compiler_options=as_users_compile
+    )
     batch = keys(1024)
     jax.block_until_ready(draw(batch))
     started = time.perf_counter()
