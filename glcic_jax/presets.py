@@ -98,6 +98,8 @@ def _variant(**model: Any) -> Config:
 STUDY: Mapping[str, Config] = {
     "glcic": _GLCIC,
     "residual_patchgan": _variant(generator="residual", discriminator="shared_patch"),
+    # Between the two: what changes from here to either is one thing.
+    "residual_glcic": _variant(generator="residual"),
     "context_encoder": _variant(generator="context_encoder", discriminator="local"),
     "glcic_no_dilation": _variant(dilations=(1, 1, 1, 1)),
     "glcic_global_only": _variant(discriminator="global"),
