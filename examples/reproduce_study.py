@@ -3,15 +3,21 @@
 python examples/reproduce_study.py --workdir runs/study
 
 What is finished is not trained again and what was interrupted goes on, so the same command can be
-started as often as it takes.
+started as often as it takes. On a CPU, `--jobs 2` trains two runs side by side, each on half of the
+cores: their operations wait less for threads to meet.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import queue
 import subprocess
 import sys
+from concurrent import futures
 from pathlib import Path
+from typing import IO
 
 from glcic_jax.command_line import parse, run
 from glcic_jax.errors import UserError
@@ -32,6 +38,9 @@ class Arguments:
     """Runs of each variant in `repeated`, with the seeds 0, 1, 2, ...; one of the others."""
     repeated: tuple[str, ...] = ("glcic", "residual_patchgan")
     """The variants that the study compares."""
+    jobs: int = 1
+    """Runs that train at a time, each on its share of the CPU cores. With more than one, what a run
+    prints goes to a file beside its directory."""
     protocol: str = "rectangle"
     """Shape of the holes."""
 
@@ -39,11 +48,7 @@ class Arguments:
 def main() -> None:
     """Run train.py, examples/train_classifier.py and evaluate.py."""
     arguments = parse(Arguments, description=Arguments.__doc__)
-    for name in (*arguments.variants, *arguments.repeated):
-        if name not in STUDY:
-            raise UserError(f"there is no variant {name!r}; known are {', '.join(STUDY)}")
-    if arguments.seeds < 1:
-        raise UserError(f"--seeds is {arguments.seeds}; it must be at least 1")
+    _check(arguments)
     arguments.workdir.mkdir(parents=True, exist_ok=True)
     runs = [(name, 0) for name in arguments.variants]
     runs += [
@@ -52,9 +57,12 @@ def main() -> None:
         for name in arguments.repeated
         if name in arguments.variants
     ]
-    workdirs = [arguments.workdir / f"{name}-{seed}" for name, seed in runs]
-    for (name, seed), workdir in zip(runs, workdirs, strict=True):
-        _call("train.py", "--workdir", str(workdir), "--preset", name, "--seed", str(seed))
+    workdirs = {arguments.workdir / f"{name}-{seed}": (name, seed) for name, seed in runs}
+    if arguments.jobs == 1:
+        for workdir, (name, seed) in workdirs.items():
+            _call(*_training(workdir, name, seed))
+    else:
+        _train_side_by_side(workdirs, arguments.jobs)
     classifier = arguments.workdir / "classifier.npz"
     if not classifier.exists():
         _call("examples/train_classifier.py", "--output", str(classifier))
@@ -64,12 +72,75 @@ def main() -> None:
     _call("evaluate.py", "--workdir", *map(str, workdirs), *report, *scored)
 
 
-def _call(script: str, *arguments: str) -> None:
+def _check(arguments: Arguments) -> None:
+    for name in (*arguments.variants, *arguments.repeated):
+        if name not in STUDY:
+            raise UserError(f"there is no variant {name!r}; known are {', '.join(STUDY)}")
+    for option in ("seeds", "jobs"):
+        value = getattr(arguments, option)
+        if value < 1:
+            raise UserError(f"--{option} is {value}; it must be at least 1")
+    if arguments.jobs > _cores():
+        raise UserError(f"--jobs is {arguments.jobs}; there are {_cores()} CPU cores to share")
+
+
+def _training(workdir: Path, name: str, seed: int) -> tuple[str, ...]:
+    return ("train.py", "--workdir", str(workdir), "--preset", name, "--seed", str(seed))
+
+
+def _train_side_by_side(workdirs: dict[Path, tuple[str, int]], jobs: int) -> None:
+    """Train all runs, `jobs` at a time; the first that fails keeps the waiting ones from starting.
+
+    A thread of this program waits for each; the one that trains takes its cores from the queue.
+    """
+    free: queue.Queue[set[int] | None] = queue.Queue()
+    for number in range(jobs):
+        free.put(_share(number, jobs))
+
+    def train(workdir: Path) -> None:
+        cores = free.get()
+        try:
+            with open(f"{workdir}.log", "a", encoding="utf-8") as log:
+                _call(*_training(workdir, *workdirs[workdir]), log=log, cores=cores)
+        finally:
+            free.put(cores)
+
+    pool = futures.ThreadPoolExecutor(jobs)
+    try:
+        runs = [pool.submit(train, workdir) for workdir in workdirs]
+        for ended in futures.wait(runs, return_when=futures.FIRST_EXCEPTION).done:
+            ended.result()
+    finally:  # After Ctrl-C too the runs that train save and end.
+        pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share(number: int, jobs: int) -> set[int] | None:
+    """The cores of the job of this number; None where a process can't be kept to some of them."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
+        return None
+    return set(sorted(os.sched_getaffinity(0))[number::jobs])
+
+
+def _call(
+    script: str, *arguments: str, log: IO[str] | None = None, cores: set[int] | None = None
+) -> None:
     """Run a script of this project; its errors are its own to tell."""
     print(f"$ python {script} {' '.join(arguments)}", flush=True)
-    status = subprocess.run([sys.executable, str(ROOT / script), *arguments], check=False)
-    if status.returncode:
-        raise UserError(f"{script} ended with status {status.returncode}")
+    command = [sys.executable, str(ROOT / script), *arguments]
+    with subprocess.Popen(command, stdout=log, stderr=log) as process:
+        if cores:
+            # Long before the program counts its cores, unless it has ended already.
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, cores)
+        status = process.wait()
+    if status:
+        told = f"; {log.name} says why" if log else ""
+        raise UserError(f"{script} {' '.join(arguments)} ended with status {status}{told}")
 
 
 if __name__ == "__main__":
