@@ -32,11 +32,18 @@ _REPEATS = 8
 
 @dataclasses.dataclass(frozen=True)
 class LayerWork:
-    """One layer's floating-point operations forward, for one image."""
+    """One layer's floating-point operations forward, for one image.
+
+    Attributes:
+        layer: a `Conv`, `ConvTranspose` or `Dense`, without parameters.
+        input_shape: of the array it reads, without the batch.
+    """
 
     name: str
     flops: float
     reads_image: bool
+    layer: nn.Module
+    input_shape: tuple[int, ...]
 
 
 def network_work(network: nn.Module, *inputs: jax.ShapeDtypeStruct) -> list[LayerWork]:
@@ -53,7 +60,9 @@ def network_work(network: nn.Module, *inputs: jax.ShapeDtypeStruct) -> list[Laye
         if context.method_name == "__call__":
             flops = _layer_flops(module, arguments)
             if flops is not None:
-                layers.append(LayerWork("/".join(module.path), flops, module.name in _FIRST))
+                name, shape = "/".join(module.path), arguments[0].shape[1:]
+                layer = module.clone(parent=None)
+                layers.append(LayerWork(name, flops, module.name in _FIRST, layer, shape))
         return call(*arguments, **keywords)
 
     with nn.intercept_methods(record):
@@ -63,15 +72,21 @@ def network_work(network: nn.Module, *inputs: jax.ShapeDtypeStruct) -> list[Laye
     return layers
 
 
+def generator_work(config: Config) -> list[LayerWork]:
+    """The layers of a configuration's generator, at its image size."""
+    side = config.image_size
+    return network_work(build_generator(config), _image(side, 3), _image(side, 1))
+
+
+def discriminator_work(config: Config) -> list[LayerWork]:
+    """The layers of a configuration's discriminators."""
+    views = _image(config.image_size, 3), _image(window_size(config), 3)
+    return network_work(build_discriminator(config), *views)
+
+
 def step_flops(config: Config, phase: Phase) -> float:
     """Floating-point operations of one phase's step for one image."""
-    size, window = config.image_size, window_size(config)
-
-    def array(side: int, channels: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
-
-    generator = network_work(build_generator(config), array(size, 3), array(size, 1))
-    discriminator = network_work(build_discriminator(config), array(size, 3), array(window, 3))
+    generator, discriminator = generator_work(config), discriminator_work(config)
     match phase:
         case "completion":
             return _update(generator)
@@ -86,9 +101,7 @@ def step_flops(config: Config, phase: Phase) -> float:
 
 def inference_flops(config: Config, side: int) -> float:
     """Floating-point operations of completing one square image of `side` pixels."""
-    generator = build_generator(config)
-    inputs = (jax.ShapeDtypeStruct((1, side, side, count), jnp.float32) for count in (3, 1))
-    return _forward(network_work(generator, *inputs))
+    return _forward(generator_work(dataclasses.replace(config, image_size=side)))
 
 
 def peak_flops() -> dict[str, float]:
@@ -128,6 +141,10 @@ def _best_seconds(run: Callable[[], Any]) -> float:
         run()
         best = min(best, time.perf_counter() - started)
     return best
+
+
+def _image(side: int, channels: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
 
 
 def _forward(layers: list[LayerWork]) -> float:

@@ -64,6 +64,7 @@ def test_dead_taps_are_no_work():
         ("benchmarks.data --folder /no/such/folder", "/no/such/folder"),
         ("benchmarks.masks --json /no/such/folder/x.json", "--json"),
         ("benchmarks.train_step --rounds 0", "--rounds"),
+        ("benchmarks.operators --calls 0", "--calls"),
         ("benchmarks.tpu --preset nonsense", "preset"),
     ],
 )

@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 torch.set_num_threads(1)  # small arrays, and other processes may want the cores
 
-from benchmarks import torch_fill, torch_glcic, torch_steps  # noqa: E402
+from benchmarks import operators, torch_fill, torch_glcic, torch_steps  # noqa: E402
 
 CONSTANT = {"schedule": "constant", "warmup_steps": 0}
 VARIANTS = {
@@ -220,3 +220,25 @@ def test_torch_draws_what_training_draws(tiny_config, photo_crops):
     kept = (batch.image == upright).flatten(1).all(1)
     assert 0.3 < kept.float().mean() < 0.7
     assert torch.equal(batch.image[~kept], upright[~kept].flip(3))
+
+
+@pytest.mark.parametrize("which", operators._PASSES)
+@pytest.mark.parametrize(
+    "operator",
+    [
+        operators._Operator("strided", 16, 3, 8, 5, 2, 1, False),
+        operators._Operator("dilated", 16, 4, 8, 3, 1, 2, False),
+        operators._Operator("transposed", 8, 6, 4, 4, 2, 1, True),
+    ],
+    ids=lambda operator: operator.name,
+)
+def test_operators_agree(operator, which):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, operator.side, operator.side, operator.channels), np.float32)
+    kernel = rng.standard_normal(operator.kernel_shape, np.float32)
+    ours = operators._our_run(operator, which, x, kernel)(1)
+    theirs = operators._their_run(operator, which, x, kernel)(1)
+    order = (0, 2, 3, 1)
+    if which == "kernel gradient":
+        order = (2, 3, 0, 1) if operator.doubles else (2, 3, 1, 0)
+    np.testing.assert_allclose(theirs.permute(order), ours, rtol=1e-4, atol=1e-3)
