@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs():
     """Each compiled program holds hundreds of memory mappings, of which Linux grants a process
-    65,530: without this, a worker that was given most of the files aborted while compiling."""
+    65,530: likely why a worker that was given most of the files once aborted while compiling."""
     yield
     jax.clear_caches()
 
