@@ -17,11 +17,12 @@ import subprocess
 import sys
 from concurrent import futures
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
 from glcic_jax.command_line import parse, run
 from glcic_jax.errors import UserError
 from glcic_jax.presets import STUDY
+from glcic_jax.scoring import Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,8 +42,8 @@ class Arguments:
     jobs: int = 1
     """Runs that train at a time, each on its share of the CPU cores. With more than one, what a run
     prints goes to a file beside its directory."""
-    protocol: str = "rectangle"
-    """Shape of the holes."""
+    protocol: tuple[Protocol, ...] = get_args(Protocol)
+    """Shapes of the holes; each has its tables in the report."""
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ def main() -> None:
         _call("examples/train_classifier.py", "--output", str(classifier))
     report = ["--report", str(arguments.workdir / "report"), "--classifier", str(classifier)]
     # The newest checkpoints: the best by validation would mostly be from before the joint phase.
-    scored = ["--checkpoint", "latest", "--protocol", arguments.protocol]
+    scored = ["--checkpoint", "latest", "--protocol", *arguments.protocol]
     _call("evaluate.py", "--workdir", *map(str, workdirs), *report, *scored)
 
 

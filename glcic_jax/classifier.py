@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from glcic_jax import devices
+from glcic_jax import devices, intervals
 from glcic_jax.errors import UserError
 from glcic_jax.images import to_float
 from glcic_jax.models.layers import Conv, NormReLU
 
 CLASSES = 100
 _ROWS = 64
+_RESAMPLES = 40
 
 
 class Classifier(nn.Module):
@@ -102,6 +103,68 @@ def frechet_distance(one_NxF: np.ndarray, other_MxF: np.ndarray) -> float:
     cross = np.sqrt(np.maximum(middle, 0)).sum()
     distance = np.sum((means[0] - means[1]) ** 2) + np.trace(one) + np.trace(other) - 2 * cross
     return float(max(distance, 0.0))
+
+
+class Witness:
+    """What a classifier makes of every method's completed images, beside the originals."""
+
+    def __init__(self, judge: Judge):
+        self._judge = judge
+        self._originals: list[Seen] = []
+        self._completed: dict[str, list[Seen]] = {}
+
+    def __call__(self, truth_u8: np.ndarray, completed_u8: Mapping[str, np.ndarray]) -> None:
+        """Look at one batch: uint8 image_Bx32x32x3, and completed ones by method."""
+        self._originals.append(self._judge.look(truth_u8))
+        for name, images in completed_u8.items():
+            self._completed.setdefault(name, []).append(self._judge.look(images))
+
+    def testimony(self) -> dict[str, dict[str, list[float]]]:
+        """By method, each as (value, low, high).
+
+        `same_class`: how often it saw the same class, with a bootstrap interval over images.
+        `frechet_distance`, with the normal interval of its standard error over 40 resamples of the
+        images; resampling repeats images and so biases a distance, which percentiles would show.
+
+        Raises:
+            UserError: it saw one image only.
+        """
+        real = Seen.join(self._originals)
+        if len(real.classes) < 2:
+            raise UserError("the classifier's scores need two images or more; raise --limit")
+        seen = {name: Seen.join(parts) for name, parts in self._completed.items()}
+        errors = frechet_errors(real.features, {name: one.features for name, one in seen.items()})
+        found = {}
+        for name, one in seen.items():
+            distance = frechet_distance(one.features, real.features)
+            found[name] = {
+                "same_class": list(intervals.mean_interval(one.classes == real.classes)),
+                "frechet_distance": [
+                    distance,
+                    max(0.0, distance - 1.96 * errors[name]),
+                    distance + 1.96 * errors[name],
+                ],
+            }
+        return found
+
+
+def frechet_errors(
+    real_NxF: np.ndarray, features_NxF: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Standard error of the Fréchet distance by method, over 40 bootstrap resamples of images.
+
+    Args:
+        real_NxF: features of the originals.
+        features_NxF: of the completed images, by method; row i belongs to original i, and all
+            methods see the same resamples.
+    """
+    rng = np.random.default_rng(0)
+    distances: dict[str, list[float]] = {name: [] for name in features_NxF}
+    for _ in range(_RESAMPLES):
+        rows = rng.integers(0, len(real_NxF), len(real_NxF))
+        for name, features in features_NxF.items():
+            distances[name].append(frechet_distance(features[rows], real_NxF[rows]))
+    return {name: float(np.std(values, ddof=1)) for name, values in distances.items()}
 
 
 def _root(symmetric_FxF: np.ndarray) -> np.ndarray:

@@ -6,6 +6,10 @@ turns them into a page. Pictures are drawn here too, because they need the model
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import itertools
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +21,8 @@ import numpy as np
 from glcic_jax import baselines, data, evaluation, inpaint, intervals, metrics
 from glcic_jax.baselines import Completer
 from glcic_jax.checkpoint import Which
-from glcic_jax.classifier import Judge, Seen, frechet_distance, load_classifier
+from glcic_jax.classifier import Witness, load_classifier
+from glcic_jax.config import to_json
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import Results
 from glcic_jax.history import curve, discriminator_accuracy, health, read_history, training_time
@@ -33,10 +38,13 @@ _TIMED = 64
 
 
 class Contest(NamedTuple):
-    """What a comparison found: numbers as for `results.json`, and pictures by title."""
+    """What a comparison found: numbers as for `results.json`, and pictures.
+
+    `pictures[protocol][title]` is a uint8 sheet.
+    """
 
     record: dict[str, Any]
-    pictures: dict[str, np.ndarray]
+    pictures: dict[str, dict[str, np.ndarray]]
 
 
 class _Entrant(NamedTuple):
@@ -51,7 +59,7 @@ def compare_runs(
     classifier: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Contest:
-    """Score runs and classical fills on the same images and holes.
+    """Score runs and classical fills on the same images and holes, once for each protocol.
 
     A run that can't be scored (no checkpoint, a damaged one, other images than the first run's) is
     left out; `record["left_out"]` says why.
@@ -60,7 +68,7 @@ def compare_runs(
         workdirs: of the runs; the first usable one decides which images are scored.
         scoring: which images, holes, fills and checkpoints.
         classifier: file of `classifier.save`; adds what it sees in the completed images.
-        progress: called with the number of images done.
+        progress: called with the number of images done, of all protocols together.
 
     Raises:
         UserError: none of the runs can be scored.
@@ -72,33 +80,41 @@ def compare_runs(
     completers: dict[str, Completer] = {n: fills[n] for n in fills if n in scoring.methods}
     for name, _, run in entrants:
         completers[name] = evaluation.model_completer(run.generator, run.variables)
-    witness = classifier and _Witness(load_classifier(classifier))
-    results = evaluation.evaluate(
-        completers,
-        image_set,
-        protocol=scoring.protocol,
-        seed=scoring.seed,
-        batch_size=scoring.batch_size,
-        limit=scoring.limit,
-        progress=progress,
-        watch=witness or None,
-    )
+    judge = load_classifier(classifier) if classifier else None
+    found: dict[str, Any] = {}
+    pictures: dict[str, dict[str, np.ndarray]] = {}
+    for protocol in dict.fromkeys(scoring.protocols):
+        before = sum(record["count"] for record in found.values())
+        witness = Witness(judge) if judge else None
+        results = evaluation.evaluate(
+            completers,
+            image_set,
+            protocol=protocol,
+            seed=scoring.seed,
+            batch_size=scoring.batch_size,
+            limit=scoring.limit,
+            progress=progress and functools.partial(_report_after, progress, before),
+            watch=witness,
+        )
+        found[protocol] = _score(results, entrants, witness)
+        found[protocol]["seconds_per_image"] = _speeds(completers, image_set, results)
+        pictures[protocol] = _pictures(completers, image_set, results)
     record = {
         "split": scoring.split,
         "checkpoint": scoring.checkpoint,
         "image_size": first.config.image_size,
         "sources": list(first.config.data.sources),
-        **results.to_dict(),
-        "intervals": _intervals(results),
-        "paired": _pairs(results),
-        "seconds_per_image": _speeds(completers, image_set, results),
+        "seed": scoring.seed,
         "runs": {name: _describe(workdir, run) for name, workdir, run in entrants},
-        "goals": _goals(results, [entrant.name for entrant in entrants]),
         "curves": {name: _curves(workdir) for name, workdir, _ in entrants},
         "left_out": left_out,
-        "perception": witness and witness.testimony(),
+        "protocols": found,
     }
-    return Contest(record, _pictures(completers, image_set, results))
+    return Contest(record, pictures)
+
+
+def _report_after(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
 
 
 def _enter(workdirs: Sequence[Path], checkpoint: Which) -> tuple[list[_Entrant], dict[str, str]]:
@@ -141,6 +157,20 @@ def _require_same_images(first: _Entrant, run: inpaint.Run) -> None:
 # --- Numbers ------------------------------------------------------------------------------------
 
 
+def _score(
+    results: Results, entrants: Sequence[_Entrant], witness: Witness | None
+) -> dict[str, Any]:
+    """What `record["protocols"]` holds of one protocol, but for the speeds."""
+    return {
+        **results.to_dict(),
+        "intervals": _intervals(results),
+        "paired": _pairs(results),
+        "seeds": _over_seeds(results, entrants),
+        "goals": _goals(results, [entrant.name for entrant in entrants]),
+        "perception": witness and witness.testimony(),
+    }
+
+
 def _intervals(results: Results) -> dict[str, Any]:
     chosen = {"hole": ("psnr", "ssim", "l1"), "whole": ("psnr", "ssim", "l2_millions", "dice")}
     return {
@@ -165,6 +195,34 @@ def _pairs(results: Results) -> list[dict[str, Any]]:
             difference, p = intervals.compare(*scores)
             pairs.append({"one": one, "other": other, "difference": list(difference), "p": p})
     return pairs
+
+
+def _over_seeds(results: Results, entrants: Sequence[_Entrant]) -> dict[str, Any]:
+    """Mean hole PSNR of the runs that differ in nothing but their seed, and the differences.
+
+    Only groups of two runs or more, each seed once; a group has its first run's name without the
+    number at its end.
+    """
+    alike: dict[str, dict[int, str]] = {}
+    for name, _, run in entrants:
+        settings = to_json(dataclasses.replace(run.config, seed=0))
+        alike.setdefault(settings, {}).setdefault(run.config.seed, name)
+    psnr = {}
+    for runs in (list(runs.values()) for runs in alike.values() if len(runs) > 1):
+        bare = re.sub(r"[-_]?[0-9]+$", "", runs[0])
+        title = bare if bare and bare not in psnr else runs[0]
+        psnr[title] = np.array([results.mean(run, "hole", "psnr") for run in runs])
+    means = {
+        title: {"values": values.tolist(), "mean": list(intervals.seed_interval(values))}
+        for title, values in psnr.items()
+    }
+    differences = [
+        {"one": one, "other": other, "difference": list(intervals.compare_seeds(*values))}
+        for (one, other), values in zip(
+            itertools.combinations(psnr, 2), itertools.combinations(psnr.values(), 2), strict=True
+        )
+    ]
+    return {"means": means, "differences": differences}
 
 
 def _goals(results: Results, models: Sequence[str]) -> dict[str, Any]:
@@ -215,33 +273,6 @@ def _curves(workdir: Path) -> dict[str, list]:
         "accuracy": [(step, float(np.mean(sides))) for step, sides in accuracy if sides],
         "gradient_ratio": curve(history, "adversarial_gradient_ratio"),
     }
-
-
-class _Witness:
-    """What a classifier makes of every method's completed images, beside the originals."""
-
-    def __init__(self, judge: Judge):
-        self._judge = judge
-        self._originals: list[Seen] = []
-        self._completed: dict[str, list[Seen]] = {}
-
-    def __call__(self, truth_u8: np.ndarray, completed_u8: Mapping[str, np.ndarray]) -> None:
-        """Look at one batch; called by `evaluation.evaluate`."""
-        self._originals.append(self._judge.look(truth_u8))
-        for name, images in completed_u8.items():
-            self._completed.setdefault(name, []).append(self._judge.look(images))
-
-    def testimony(self) -> dict[str, dict[str, float]]:
-        """By method: how often it saw the same class, and the Frechet distance."""
-        real = Seen.join(self._originals)
-        seen = {name: Seen.join(parts) for name, parts in self._completed.items()}
-        return {
-            name: {
-                "same_class": float(np.mean(one.classes == real.classes)),
-                "frechet_distance": frechet_distance(one.features, real.features),
-            }
-            for name, one in seen.items()
-        }
 
 
 def _speeds(

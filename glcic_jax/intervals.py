@@ -1,10 +1,11 @@
-"""How sure a mean over images is, and whether two methods differ on the same images."""
+"""How sure a mean is, over images or over seeds, and whether two methods differ."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 _RESAMPLES = 2000
@@ -82,3 +83,37 @@ def compare(one_N: np.ndarray, other_N: np.ndarray, *, seed: int = 0) -> Paired:
         means = signs @ difference_N / len(difference_N)
         extreme += int(np.sum(np.abs(means) >= abs(interval.mean)))
     return Paired(interval, (extreme + 1) / (_RESAMPLES + 1))
+
+
+def seed_interval(values_S: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """The mean over training runs that differ in their seed, and Student's t interval of it.
+
+    It covers what another seed would have given, not the choice of images.
+
+    Args:
+        values_S: one score for each run, at least two.
+        confidence: share of intervals that hold the true mean, if the scores are normal.
+    """
+    values_S = np.asarray(values_S, np.float64)
+    mean = float(values_S.mean())
+    if np.ptp(values_S) == 0:
+        return Interval(mean, mean, mean)
+    ends = stats.ttest_1samp(values_S, 0.0).confidence_interval(confidence)
+    return Interval(mean, float(ends.low), float(ends.high))
+
+
+def compare_seeds(one_S: ArrayLike, other_T: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """The difference `one - other` of two means over seeds, and Welch's t interval of it.
+
+    Args:
+        one_S: scores of runs that differ in their seed, at least two.
+        other_T: scores of others, at least two; the seeds need not be the same.
+        confidence: see `seed_interval`.
+    """
+    one_S, other_T = (np.asarray(values, np.float64) for values in (one_S, other_T))
+    mean = float(one_S.mean() - other_T.mean())
+    if np.ptp(one_S) == 0 and np.ptp(other_T) == 0:
+        return Interval(mean, mean, mean)
+    test = stats.ttest_ind(one_S, other_T, equal_var=False)
+    ends = test.confidence_interval(confidence)
+    return Interval(mean, float(ends.low), float(ends.high))

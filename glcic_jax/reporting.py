@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -27,6 +28,7 @@ from glcic_jax import (
     masks,
     metrics,
     report_page,
+    report_tables,
 )
 from glcic_jax.baselines import Completer
 from glcic_jax.errors import UserError
@@ -99,7 +101,7 @@ def picture_grid(
 def evaluate_run(workdir: Path, scoring: Scoring) -> None:
     """Score a trained model and the classical fills; print tables, write results and pictures.
 
-    Writes `<workdir>/results-<protocol>-<split>.png`, and puts the scores into
+    For each protocol writes `<workdir>/results-<protocol>-<split>.png`, and puts the scores into
     `<workdir>/results.json` under the key `<protocol>-<split>`; other keys stay as they are. Of
     several processes, all score and the first one writes and prints.
 
@@ -121,19 +123,19 @@ def evaluate_run(workdir: Path, scoring: Scoring) -> None:
         MODEL: model_completer(run.generator, run.variables),
     }
     completers = {name: completers[name] for name in completers if name in scoring.methods}
-    with _progress(min(len(image_set), scoring.limit or len(image_set))) as progress:
-        results = evaluate(
-            completers,
-            image_set,
-            protocol=scoring.protocol,
-            seed=scoring.seed,
-            batch_size=scoring.batch_size,
-            limit=scoring.limit,
-            progress=progress,
-        )
-    distributed.from_first(
-        lambda: _report(workdir, run, scoring.split, results, completers, image_set)
-    )
+    for protocol in dict.fromkeys(scoring.protocols):
+        with _progress(min(len(image_set), scoring.limit or len(image_set))) as progress:
+            results = evaluate(
+                completers,
+                image_set,
+                protocol=protocol,
+                seed=scoring.seed,
+                batch_size=scoring.batch_size,
+                limit=scoring.limit,
+                progress=progress,
+            )
+        write = functools.partial(_report, workdir, run, scoring.split, results)
+        distributed.from_first(functools.partial(write, completers, image_set))
 
 
 def compare_to_report(
@@ -163,13 +165,14 @@ def compare_to_report(
     console = Console()
     if not console.is_terminal:
         console.width = 160
-    header, rows = report_page.main_table(contest.record)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for number, title in enumerate(header):
-        table.add_column(title, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    for protocol, found in contest.record["protocols"].items():
+        header, rows = report_tables.main_table(found)
+        table = Table(title=protocol, box=SIMPLE_HEAD, padding=(0, 1))
+        for number, title in enumerate(header):
+            table.add_column(title, justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     for name, reason in contest.record["left_out"].items():
         console.print(f"{name} was left out: {reason}", markup=False, soft_wrap=True)
     console.print(f"report: {page}", soft_wrap=True)

@@ -6,10 +6,13 @@ Imports no array library, so that `evaluate.py --help` answers at once.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from glcic_jax.errors import UserError
 
+Protocol = Literal["rectangle", "center", "freeform", "pixels"]
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
 
 
@@ -17,8 +20,9 @@ Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic
 class Scoring:
     """Which images, holes, methods and checkpoint are scored."""
 
-    protocol: Literal["rectangle", "center", "freeform", "pixels"] = "rectangle"
-    """Shape of the holes: one rectangle, the middle quarter, brush strokes, or single pixels."""
+    protocols: Annotated[tuple[Protocol, ...], tyro.conf.arg(name="protocol")] = ("rectangle",)
+    """Shapes of the holes, one or more: one rectangle, the middle quarter, brush strokes, or single
+    pixels."""
     split: Literal["test", "validation"] = "test"
     """Images to score; none of either was trained on."""
     seed: int = 0
@@ -58,5 +62,7 @@ def check_scoring(scoring: Scoring) -> None:
         raise UserError(
             f"limit is {scoring.limit}; it must be at least 1, or left out for all images"
         )
+    if not scoring.protocols:
+        raise UserError("no protocol was named; leave --protocol out to take rectangle")
     if not scoring.methods:
         raise UserError("no method was named; leave --methods out to score all of them")

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from support import initialise
 
-from glcic_jax.classifier import Classifier, Judge, frechet_distance, load_classifier, save
+from glcic_jax.classifier import (
+    Classifier,
+    Judge,
+    Witness,
+    frechet_distance,
+    frechet_errors,
+    load_classifier,
+    save,
+)
 from glcic_jax.errors import UserError
 
 
@@ -45,6 +53,40 @@ def test_what_is_seen_does_not_depend_on_the_batch(judge, photo_crops):
         alone = judge.look(many[index : index + 1])
         assert alone.classes[0] == together.classes[index]
         np.testing.assert_array_equal(alone.features[0], together.features[index])
+
+
+def test_a_witness_tells_a_perfect_copy_from_a_mean(judge, photo_crops):
+    witness = Witness(judge)
+    for batch in (photo_crops[:3], photo_crops[3:]):
+        witness(batch, {"copy": batch, "mean": np.full_like(batch, 127)})
+    seen = witness.testimony()
+    assert seen["copy"]["same_class"] == [1.0, 1.0, 1.0]
+    np.testing.assert_allclose(seen["copy"]["frechet_distance"], 0.0, atol=1e-9)
+    value, low, high = seen["mean"]["frechet_distance"]
+    assert 0 < low < value < high
+    flat = np.full_like(photo_crops, 127)
+    distance = frechet_distance(judge.look(flat).features, judge.look(photo_crops).features)
+    assert value == pytest.approx(distance)
+
+
+def test_the_standard_error_is_that_of_repeated_samples():
+    """Of 60 fresh samples of 300; a single one's resamples tell it from within."""
+    rng = np.random.default_rng(2)
+
+    def sample():
+        real = rng.normal(size=(300, 3))
+        return real, real * 1.5 + rng.normal(size=real.shape) + 0.5
+
+    distances = [frechet_distance(other, real) for real, other in (sample() for _ in range(60))]
+    real, other = sample()
+    assert frechet_errors(real, {"m": other})["m"] == pytest.approx(np.std(distances), rel=0.4)
+
+
+def test_one_image_is_not_enough(judge, photo_crops):
+    witness = Witness(judge)
+    witness(photo_crops[:1], {"copy": photo_crops[:1]})
+    with pytest.raises(UserError, match="two images or more"):
+        witness.testimony()
 
 
 def test_a_saved_classifier_sees_the_same(judge, photo_crops, tmp_path):

@@ -223,9 +223,9 @@ def _run(workdir, **changes):
 
 def test_run_writes_scores_and_pictures(workdir, capsys):
     _run(workdir)
-    _run(workdir, protocol="center")
+    _run(workdir, protocols=("center", "freeform", "center"))
     document = json.loads((workdir / "results.json").read_text())
-    assert set(document) == {"rectangle-test", "center-test"}
+    assert list(document) == ["rectangle-test", "center-test", "freeform-test"]
     entry = document["rectangle-test"]
     assert (entry["step"], entry["count"], entry["seed"]) == (7, 12, 0)
     assert set(entry["methods"]) == {"telea", "model"}
@@ -236,7 +236,8 @@ def test_run_writes_scores_and_pictures(workdir, capsys):
     table = [line for line in printed.splitlines() if "results" not in line]
     assert max(map(len, table)) <= 120
     names = sorted(path.name for path in workdir.iterdir())
-    assert names == ["results-center-test.png", "results-rectangle-test.png", "results.json"]
+    pictures = [f"results-{name}-test.png" for name in ("center", "freeform", "rectangle")]
+    assert names == [*pictures, "results.json"]
 
 
 @pytest.mark.parametrize(
@@ -246,6 +247,7 @@ def test_run_writes_scores_and_pictures(workdir, capsys):
         ({"batch_size": 0}, "batch-size is 0"),
         ({"limit": 0}, "limit is 0"),
         ({"methods": ()}, "no method"),
+        ({"protocols": ()}, "no protocol"),
     ],
 )
 def test_bad_settings_write_nothing(workdir, changes, message):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from glcic_jax.intervals import compare, mean_interval
+from glcic_jax.intervals import compare, compare_seeds, mean_interval, seed_interval
 
 
 def test_intervals_hold_the_true_mean_as_often_as_they_say():
@@ -50,3 +51,18 @@ def test_equal_methods_are_not_told_apart():
 def test_other_numbers_of_images_are_refused():
     with pytest.raises(ValueError, match="3 images against those of 4"):
         compare(np.zeros(3), np.zeros(4))
+
+
+def test_intervals_over_seeds_by_hand():
+    """Variance 1 with 3 runs; and 1 against 13, whose 2.306 degrees of freedom are Welch's."""
+    half = 4.3027 / np.sqrt(3)
+    np.testing.assert_allclose(seed_interval([1, 2, 3]), (2, 2 - half, 2 + half), rtol=1e-4)
+    freedom = (14 / 3) ** 2 / ((1 / 3) ** 2 / 2 + (13 / 3) ** 2 / 2)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(14 / 3)
+    got = compare_seeds([9, 2, 4], [1, 2, 3])
+    np.testing.assert_allclose(got, (3, 3 - half, 3 + half), rtol=1e-6)
+
+
+def test_equal_runs_have_no_width():
+    assert seed_interval([2.5, 2.5]) == (2.5, 2.5, 2.5)
+    assert compare_seeds([2.5, 2.5], [2.0, 2.0]) == (0.5, 0.5, 0.5)

@@ -29,6 +29,7 @@ LAYERS = (
     ("evaluation",),
     ("sheets",),
     ("comparison",),
+    ("report_tables", "report_charts"),
     ("report_page",),
     ("reporting",),
     ("training",),
