@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import IO, get_args
 
 from glcic_jax.command_line import parse, run
+from glcic_jax.config import total_steps
 from glcic_jax.errors import UserError
+from glcic_jax.history import HISTORY, last_step, read_history
 from glcic_jax.presets import STUDY
 from glcic_jax.scoring import Protocol
 
@@ -62,6 +64,7 @@ def main() -> None:
     if arguments.jobs == 1:
         for workdir, (name, seed) in workdirs.items():
             _call(*_training(workdir, name, seed))
+            _require_finished(workdir, name)
     else:
         _train_side_by_side(workdirs, arguments.jobs)
     classifier = arguments.workdir / "classifier.npz"
@@ -89,6 +92,15 @@ def _training(workdir: Path, name: str, seed: int) -> tuple[str, ...]:
     return ("train.py", "--workdir", str(workdir), "--preset", name, "--seed", str(seed))
 
 
+def _require_finished(workdir: Path, name: str) -> None:
+    """A training that was told to stop saves and ends as well; it must not be scored."""
+    steps, done = total_steps(STUDY[name]), last_step(read_history(workdir / HISTORY))
+    if done < steps:
+        raise UserError(
+            f"{workdir} stopped at step {done} of {steps}; the same command goes on from there"
+        )
+
+
 def _train_side_by_side(workdirs: dict[Path, tuple[str, int]], jobs: int) -> None:
     """Train all runs, `jobs` at a time; the first that fails keeps the waiting ones from starting.
 
@@ -103,6 +115,7 @@ def _train_side_by_side(workdirs: dict[Path, tuple[str, int]], jobs: int) -> Non
         try:
             with open(f"{workdir}.log", "a", encoding="utf-8") as log:
                 _call(*_training(workdir, *workdirs[workdir]), log=log, cores=cores)
+            _require_finished(workdir, workdirs[workdir][0])
         finally:
             free.put(cores)
 
@@ -138,7 +151,11 @@ def _call(
             # Long before the program counts its cores, unless it has ended already.
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(process.pid, cores)
-        status = process.wait()
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # Ctrl-C reached it as well: it saves first.
+            raise
     if status:
         told = f"; {log.name} says why" if log else ""
         raise UserError(f"{script} {' '.join(arguments)} ended with status {status}{told}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,13 @@ def main() -> None:
     for name in ("width", "epochs", "batch_size"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1")
-    if not arguments.output.absolute().parent.is_dir():
+    if not 0 <= arguments.seed < 2**31:
+        raise UserError(f"--seed is {arguments.seed}; it must lie between 0 and {2**31 - 1}")
+    if arguments.output.is_dir() or not arguments.output.absolute().parent.is_dir():
         raise UserError(f"--output {arguments.output}: give a file in a directory that exists")
     import numpy as np
 
-    from glcic_jax.classifier import Judge, save
+    from glcic_jax.classifier import save
     from glcic_jax.data.cifar100 import Cifar100, read_labels
 
     splits: Any = ("train", "test")
@@ -56,14 +59,21 @@ def main() -> None:
         image_set = Cifar100(split)
         images[split] = np.stack([image_set[i] for i in range(len(image_set))])
         labels[split] = read_labels(split)
+    if arguments.batch_size > len(labels["train"]):
+        raise UserError(
+            f"--batch-size is {arguments.batch_size}; there are {len(labels['train'])} images"
+        )
     judge = _train(arguments, images["train"], labels["train"])
     accuracy = float(np.mean(judge.look(images["test"]).classes == labels["test"]))
-    save(arguments.output, Judge(*judge), accuracy)
+    try:
+        save(arguments.output, judge._replace(accuracy=accuracy))
+    except OSError as error:
+        raise UserError(f"can't write {arguments.output}: {error.strerror or error}") from error
     print(f"accuracy on {len(labels['test'])} test images: {accuracy:.1%}; {arguments.output}")
 
 
 def _train(arguments: Arguments, images: Any, labels: Any) -> Any:
-    """Trains with flips and shifts of up to 4 pixels; returns the `Judge`."""
+    """Trains with flips and shifts of up to 4 pixels; a `Judge` whose accuracy is not known yet."""
     import jax
     import numpy as np
     import optax
@@ -93,7 +103,7 @@ def _train(arguments: Arguments, images: Any, labels: Any) -> Any:
             losses.append(loss)
         rate = (epoch + 1) * steps * arguments.batch_size / (time.perf_counter() - started)
         print(f"epoch {epoch + 1}: loss {np.mean(losses):.3f}, {rate:.0f} images/s", flush=True)
-    return Judge(classifier, state[0])
+    return Judge(classifier, state[0], accuracy=math.nan)
 
 
 def _step(

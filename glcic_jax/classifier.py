@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.errors
 import flax.linen as nn
 import flax.traverse_util
 import jax
@@ -21,6 +22,7 @@ import scipy.linalg
 
 from glcic_jax import devices, intervals
 from glcic_jax.errors import UserError
+from glcic_jax.files import replace_file
 from glcic_jax.images import to_float
 from glcic_jax.models.layers import Conv, NormReLU
 
@@ -63,10 +65,11 @@ class Seen(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """A trained classifier."""
+    """A trained classifier, and how often it is right on the test images, in [0, 1]."""
 
     classifier: Classifier
     variables: Any
+    accuracy: float
 
     def look(self, image_u8: np.ndarray) -> Seen:
         """Classes and features of uint8 image_Nx32x32x3; the batch does not change them."""
@@ -119,8 +122,8 @@ class Witness:
         for name, images in completed_u8.items():
             self._completed.setdefault(name, []).append(self._judge.look(images))
 
-    def testimony(self) -> dict[str, dict[str, list[float]]]:
-        """By method, each as (value, low, high).
+    def testimony(self) -> dict[str, Any]:
+        """`accuracy` of the classifier, and `methods`: by method, each as (value, low, high),
 
         `same_class`: how often it saw the same class, with a bootstrap interval over images.
         `frechet_distance`, with the normal interval of its standard error over 40 resamples of the
@@ -145,7 +148,7 @@ class Witness:
                     distance + 1.96 * errors[name],
                 ],
             }
-        return found
+        return {"accuracy": self._judge.accuracy, "methods": found}
 
 
 def frechet_errors(
@@ -172,13 +175,16 @@ def _root(symmetric_FxF: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
-def save(path: Path, judge: Judge, accuracy: float) -> None:
-    """Write a classifier as one `.npz` file, with its accuracy on the test images in [0, 1]."""
+def save(path: Path, judge: Judge) -> None:
+    """Write a classifier as one `.npz` file, whole or not at all.
+
+    Raises:
+        OSError: as the operating system says.
+    """
     flat = flax.traverse_util.flatten_dict(judge.variables, sep="/")
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in flat.items()}
-    arrays |= {"width": judge.classifier.width, "accuracy": accuracy}
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
+    arrays |= {"width": judge.classifier.width, "accuracy": judge.accuracy}
+    replace_file(path, lambda temporary: np.savez(temporary, **arrays))
 
 
 def load_classifier(path: Path) -> Judge:
@@ -190,12 +196,23 @@ def load_classifier(path: Path) -> Judge:
     try:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
-        width, _ = int(arrays.pop("width")), arrays.pop("accuracy")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        width, accuracy = int(arrays.pop("width")), float(arrays.pop("accuracy"))
+        variables = flax.traverse_util.unflatten_dict(
+            {name: jnp.asarray(value) for name, value in arrays.items()}, sep="/"
+        )
+        # A wrong shape or a missing array shows here, not in the middle of a comparison.
+        image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+        jax.eval_shape(functools.partial(Classifier(width).apply, train=False), variables, image)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        flax.errors.FlaxError,
+    ) as error:
         raise UserError(
             f"{path} is not a classifier that examples/train_classifier.py wrote ({error})"
         ) from error
-    variables = flax.traverse_util.unflatten_dict(
-        {name: jnp.asarray(value) for name, value in arrays.items()}, sep="/"
-    )
-    return Judge(Classifier(width), variables)
+    return Judge(Classifier(width), variables, accuracy)

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -22,16 +22,27 @@ from glcic_jax import baselines, data, evaluation, inpaint, intervals, metrics
 from glcic_jax.baselines import Completer
 from glcic_jax.checkpoint import Which
 from glcic_jax.classifier import Witness, load_classifier
-from glcic_jax.config import to_json
+from glcic_jax.config import LoopConfig, to_json
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import Results
-from glcic_jax.history import curve, discriminator_accuracy, health, read_history, training_time
+from glcic_jax.history import (
+    HISTORY,
+    curve,
+    discriminator_accuracy,
+    health,
+    last_step,
+    read_history,
+    training_time,
+)
 from glcic_jax.models.context_encoder import ContextEncoder
-from glcic_jax.scoring import Scoring
+from glcic_jax.scoring import Method, Scoring
 from glcic_jax.sheets import draw_sheet
 
 GOALS = {"base": (0.5, 1.34), "target": (0.6, 2.33), "stretch": (0.75, 1.19)}
 """The study's goals: least Dice, largest L2 in millions."""
+
+_TAKEN = (*get_args(Method), "input", "original")
+"""Rows of a sheet that are no runs: none may pass for them."""
 
 _SHOWN = 8
 _TIMED = 64
@@ -51,6 +62,7 @@ class _Entrant(NamedTuple):
     name: str
     workdir: Path
     run: inpaint.Run
+    completer: Completer
 
 
 def compare_runs(
@@ -61,8 +73,8 @@ def compare_runs(
 ) -> Contest:
     """Score runs and classical fills on the same images and holes, once for each protocol.
 
-    A run that can't be scored (no checkpoint, a damaged one, other images than the first run's) is
-    left out; `record["left_out"]` says why.
+    A run that can't be scored (no checkpoint, a damaged one, other images than the first run's, an
+    output that is not finite) is left out; `record["left_out"]` says why.
 
     Args:
         workdirs: of the runs; the first usable one decides which images are scored.
@@ -71,16 +83,20 @@ def compare_runs(
         progress: called with the number of images done, of all protocols together.
 
     Raises:
-        UserError: none of the runs can be scored.
+        UserError: none of the runs can be scored, or not with this classifier.
     """
+    judge = load_classifier(classifier) if classifier else None
     entrants, left_out = _enter(workdirs, scoring.checkpoint)
     first = entrants[0].run
+    if judge:
+        _require_judgeable(first.config.image_size, scoring.limit)
     image_set = data.open_evaluation(first.config, scoring.split)
+    entrants = _leave_out_diverged(entrants, left_out, image_set[0])
     fills = baselines.classical_fills(first.variables["constants"]["mean_pixel"])
     completers: dict[str, Completer] = {n: fills[n] for n in fills if n in scoring.methods}
-    for name, _, run in entrants:
-        completers[name] = evaluation.model_completer(run.generator, run.variables)
-    judge = load_classifier(classifier) if classifier else None
+    completers |= {entrant.name: entrant.completer for entrant in entrants}
+    described = {name: _describe(workdir, run) for name, workdir, run, _ in entrants}
+    curves = {name: _curves(workdir) for name, workdir, _, _ in entrants}
     found: dict[str, Any] = {}
     pictures: dict[str, dict[str, np.ndarray]] = {}
     for protocol in dict.fromkeys(scoring.protocols):
@@ -105,8 +121,8 @@ def compare_runs(
         "image_size": first.config.image_size,
         "sources": list(first.config.data.sources),
         "seed": scoring.seed,
-        "runs": {name: _describe(workdir, run) for name, workdir, run in entrants},
-        "curves": {name: _curves(workdir) for name, workdir, _ in entrants},
+        "runs": described,
+        "curves": curves,
         "left_out": left_out,
         "protocols": found,
     }
@@ -126,6 +142,8 @@ def _enter(workdirs: Sequence[Path], checkpoint: Which) -> tuple[list[_Entrant],
     names = [workdir.resolve().name for workdir in distinct]
     for workdir, short in zip(distinct, names, strict=True):
         name = short if names.count(short) == 1 else str(workdir)
+        if name in _TAKEN:
+            name = f"run {name}"
         try:
             run = inpaint.load_run(workdir, checkpoint)
             if entrants:
@@ -133,13 +151,46 @@ def _enter(workdirs: Sequence[Path], checkpoint: Which) -> tuple[list[_Entrant],
         except UserError as error:
             left_out[name] = str(error)
             continue
-        entrants.append(_Entrant(name, workdir, run))
+        completer = evaluation.model_completer(run.generator, run.variables)
+        entrants.append(_Entrant(name, workdir, run, completer))
+    _require_any(entrants, left_out)
+    return entrants, left_out
+
+
+def _leave_out_diverged(
+    entrants: Sequence[_Entrant], left_out: dict[str, str], image_u8: np.ndarray
+) -> list[_Entrant]:
+    """Those whose output on one image is finite; the others are added to `left_out`."""
+    mask = np.zeros((1, *image_u8.shape[:2], 1), np.float32)
+    mask[:, mask.shape[1] // 2, mask.shape[2] // 2] = 1
+    sound = []
+    for entrant in entrants:
+        try:
+            entrant.completer(image_u8[None], mask)
+        except UserError as error:
+            left_out[entrant.name] = str(error)
+        else:
+            sound.append(entrant)
+    _require_any(sound, left_out)
+    return sound
+
+
+def _require_any(entrants: Sequence[_Entrant], left_out: Mapping[str, str]) -> None:
     if not entrants:
         raise UserError(
             "none of the runs can be scored:\n"
             + "\n".join(f"{name}: {reason}" for name, reason in left_out.items())
         )
-    return entrants, left_out
+
+
+def _require_judgeable(image_size: int, limit: int | None) -> None:
+    if image_size != 32:
+        raise UserError(
+            f"--classifier sees images of 32 x 32 pixels, and these runs have {image_size}; leave "
+            "it out"
+        )
+    if limit == 1:
+        raise UserError("--classifier needs two images or more; --limit is 1")
 
 
 def _require_same_images(first: _Entrant, run: inpaint.Run) -> None:
@@ -166,7 +217,10 @@ def _score(
         "intervals": _intervals(results),
         "paired": _pairs(results),
         "seeds": _over_seeds(results, entrants),
-        "goals": _goals(results, [entrant.name for entrant in entrants]),
+        # A sum over the hole, and thresholds that were set for one rectangle.
+        "goals": _goals(results, [entrant.name for entrant in entrants])
+        if results.protocol == "rectangle"
+        else {},
         "perception": witness and witness.testimony(),
     }
 
@@ -200,18 +254,20 @@ def _pairs(results: Results) -> list[dict[str, Any]]:
 def _over_seeds(results: Results, entrants: Sequence[_Entrant]) -> dict[str, Any]:
     """Mean hole PSNR of the runs that differ in nothing but their seed, and the differences.
 
-    Only groups of two runs or more, each seed once; a group has its first run's name without the
-    number at its end.
+    Only groups of two runs or more that were trained equally long, each seed once. A group has its
+    first run's name without the seed at its end.
     """
-    alike: dict[str, dict[int, str]] = {}
-    for name, _, run in entrants:
-        settings = to_json(dataclasses.replace(run.config, seed=0))
-        alike.setdefault(settings, {}).setdefault(run.config.seed, name)
+    alike: dict[tuple[str, int], dict[int, str]] = {}
+    for name, workdir, run, _ in entrants:
+        settings = to_json(dataclasses.replace(run.config, seed=0, loop=LoopConfig()))
+        end = last_step(read_history(workdir / HISTORY))
+        alike.setdefault((settings, end), {}).setdefault(run.config.seed, name)
     psnr = {}
-    for runs in (list(runs.values()) for runs in alike.values() if len(runs) > 1):
-        bare = re.sub(r"[-_]?[0-9]+$", "", runs[0])
-        title = bare if bare and bare not in psnr else runs[0]
-        psnr[title] = np.array([results.mean(run, "hole", "psnr") for run in runs])
+    for seeds in (seeds for seeds in alike.values() if len(seeds) > 1):
+        seed, name = next(iter(seeds.items()))
+        bare = re.sub(rf"[-_]?{seed}$", "", name)
+        title = bare if bare and bare not in psnr else " ".join(seeds.values())
+        psnr[title] = np.array([results.mean(run, "hole", "psnr") for run in seeds.values()])
     means = {
         title: {"values": values.tolist(), "mean": list(intervals.seed_interval(values))}
         for title, values in psnr.items()
@@ -247,7 +303,7 @@ def _goals(results: Results, models: Sequence[str]) -> dict[str, Any]:
 
 def _describe(workdir: Path, run: inpaint.Run) -> dict[str, Any]:
     """What a run is and what it cost."""
-    model, history = run.config.model, read_history(workdir / "metrics.jsonl")
+    model, history = run.config.model, read_history(workdir / HISTORY)
     return {
         "generator": model.generator,
         "discriminator": model.discriminator,
@@ -259,13 +315,14 @@ def _describe(workdir: Path, run: inpaint.Run) -> dict[str, Any]:
         "step": run.step,
         "batch_size": run.config.data.batch_size,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"])),
+        "joint_steps": run.config.phases.joint_steps,
         "training": training_time(history, run.config.data.batch_size),
         "health": health(history),
     }
 
 
 def _curves(workdir: Path) -> dict[str, list]:
-    history = read_history(workdir / "metrics.jsonl")
+    history = read_history(workdir / HISTORY)
     accuracy = [(r["step"], discriminator_accuracy(r)) for r in history]
     return {
         "validation": curve(history, "hole_psnr"),
@@ -302,19 +359,23 @@ def _examples(image_set: Any, indices: np.ndarray, results: Results) -> tuple[np
 def _pictures(
     completers: Mapping[str, Completer], image_set: Any, results: Results
 ) -> dict[str, np.ndarray]:
-    """uint8 sheets by title: the first images, then each method's best and worst by hole PSNR."""
+    """uint8 sheets by title: the first images, then each method's best and worst by hole PSNR.
 
-    def sheet(indices: np.ndarray) -> np.ndarray:
+    The first shows all methods; the others only their own, or a page of many runs would be too
+    large to open.
+    """
+
+    def sheet(indices: np.ndarray, names: Sequence[str]) -> np.ndarray:
         truth, blanked, mask = _examples(image_set, indices, results)
-        completed = {name: completer(blanked, mask) for name, completer in completers.items()}
+        completed = {name: completers[name](blanked, mask) for name in names}
         shown = np.where(mask > 0.5, np.uint8(128), truth)
         return draw_sheet({"input": shown, **completed, "original": truth})
 
-    sheets = {"The first images": sheet(np.arange(min(_SHOWN, len(results))))}
+    first = np.arange(min(_SHOWN, len(results)))
+    sheets = {"The first images": sheet(first, list(completers))}
     for name in completers:
         order = np.argsort(results.scores[name]["hole"]["psnr"], kind="stable")
         half = min(_SHOWN // 2, len(order))
-        sheets[f"Worst (left) and best of {name}"] = sheet(
-            np.concatenate([order[:half], order[::-1][:half]])
-        )
+        extremes = np.concatenate([order[:half], order[::-1][:half]])
+        sheets[f"Worst (left) and best of {name}"] = sheet(extremes, [name])
     return sheets

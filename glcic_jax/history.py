@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+HISTORY = "metrics.jsonl"
+"""Name of the file in the directory of a run."""
+
 SATURATED = 0.95
 """Share of right answers, on real and on completed images alike, from which the discriminators are
 called saturated: they then hardly tell the generator where to go."""
@@ -25,9 +28,14 @@ def read_history(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
+        if isinstance(record, dict) and isinstance(record.get("step"), int) and "phase" in record:
             records.append(record)
     return records
+
+
+def last_step(history: list[dict[str, Any]]) -> int:
+    """The last step that was recorded; 0 if none was."""
+    return max((record["step"] for record in history), default=0)
 
 
 def training_time(history: list[dict[str, Any]], batch_size: int) -> dict[str, float]:
@@ -79,17 +87,18 @@ def health(history: list[dict[str, Any]]) -> dict[str, Any] | None:
 
     Returns:
         `accuracy_real`, `accuracy_completed` and `gradient_ratio` (see
-        `steps.joint_step`), and `saturated`: the share of reports that were.
+        `steps.joint_step`; None if it was never finite), and `saturated`: the share of reports that
+        were.
     """
     joint = [record for record in history if record["phase"] == "joint"]
     last = [record for record in joint[len(joint) * 2 // 3 :] if discriminator_accuracy(record)]
     if not last:
         return None
     accuracies = np.array([discriminator_accuracy(record) for record in last])
-    ratios = [record.get("adversarial_gradient_ratio") for record in last]
+    ratios = [value for _, value in curve(last, "adversarial_gradient_ratio")]
     return {
         "accuracy_real": float(accuracies[:, 0].mean()),
         "accuracy_completed": float(accuracies[:, 1].mean()),
-        "gradient_ratio": float(np.mean([ratio for ratio in ratios if ratio is not None])),
+        "gradient_ratio": float(np.mean(ratios)) if ratios else None,
         "saturated": float(np.mean([is_saturated(record) for record in last])),
     }

@@ -19,6 +19,7 @@ import numpy as np
 
 from glcic_jax.config import Config, check, from_json, to_json
 from glcic_jax.errors import UserError
+from glcic_jax.files import replace_file
 from glcic_jax.models.registry import Generator, build_generator
 
 _CONFIG, _NOTES = "config.json", "notes.json"
@@ -56,11 +57,17 @@ def save_generator(path: Path, config: Config, variables: Any, notes: dict[str, 
         config: of the run.
         variables: of the generator, see `train_state.generator_variables`.
         notes: what else should be known of it, such as the step; plain values.
+
+    Raises:
+        UserError: the file can't be written; what stood there is kept.
     """
     flat = flax.traverse_util.flatten_dict(variables, sep="/")
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in flat.items()}
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays | {_CONFIG: to_json(config), _NOTES: json.dumps(notes)})
+    arrays |= {_CONFIG: to_json(config), _NOTES: json.dumps(notes)}
+    try:
+        replace_file(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror or error}") from error
 
 
 def load_file(path: Path) -> tuple[Config, Generator, Any]:

@@ -21,11 +21,13 @@ def charts(record: Mapping[str, Any]) -> list[str]:
         "gradient_ratio": "Adversarial over reconstruction gradient (running mean)",
     }
     drawn = []
+    strokes = {name: _stroke(number) for number, name in enumerate(record["curves"])}
     for key, title in titles.items():
         lines = {name: curves[key] for name, curves in record["curves"].items() if curves[key]}
         if lines:
             smooth = key != "validation"
-            chart = _chart({n: _running_mean(v) if smooth else v for n, v in lines.items()})
+            smoothed = {n: _running_mean(v) if smooth else v for n, v in lines.items()}
+            chart = _chart(smoothed, strokes)
             drawn.append(f"<h4>{html.escape(title)}</h4>{chart}")
     return drawn
 
@@ -37,8 +39,8 @@ def _running_mean(points: Sequence[Sequence[float]], count: int = 15) -> list[tu
     return list(zip(steps, map(float, means), strict=True))
 
 
-def _chart(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """Lines over steps as an SVG."""
+def _chart(lines: Mapping[str, Sequence[Sequence[float]]], strokes: Mapping[str, str]) -> str:
+    """Lines over steps as an SVG; `strokes` are the lines' attributes, the same in every chart."""
     width, height, left, bottom = 900, 260, 70, 30
     every = np.array([point for points in lines.values() for point in points], np.float64)
     (low_x, low_y), (high_x, high_y) = every.min(0), every.max(0)
@@ -50,9 +52,11 @@ def _chart(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
         return f"{x:.1f},{y:.1f}"
 
     drawn = []
-    for number, (name, points) in enumerate(lines.items()):
+    for name, points in lines.items():
+        # A line of no length with round ends is a dot: a single point shows too.
+        places = " ".join(map(place, points if len(points) > 1 else [*points, *points]))
         drawn.append(
-            f'<polyline fill="none" {_stroke(number)} points="{" ".join(map(place, points))}">'
+            f'<polyline fill="none" {strokes[name]} points="{places}">'
             f"<title>{html.escape(name)}</title></polyline>"
         )
     frame = f'<path d="M{left},10 V{height - bottom} H{width - 10}" fill="none" stroke="#999"/>'
@@ -64,8 +68,8 @@ def _chart(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
     )
     legend = " ".join(
         f'<span style="white-space: nowrap"><svg width="26" height="10"><path d="M0,5 H24" '
-        f"{_stroke(number)}/></svg> {html.escape(name)}</span>"
-        for number, name in enumerate(lines)
+        f"{strokes[name]}/></svg> {html.escape(name)}</span>"
+        for name in lines
     )
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{width}" font-size="12">{frame}{labels}'
@@ -74,7 +78,9 @@ def _chart(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 
 def _stroke(number: int) -> str:
-    """Attributes of a line; those after the last colour are dashed, then dotted."""
-    dashes = ("", ' stroke-dasharray="6 3"', ' stroke-dasharray="2 2"')
+    """Attributes of a line; those after the last colour are dashed, then dotted, then thicker."""
+    dashes = ("", ' stroke-dasharray="6 4"', ' stroke-dasharray="1 4"')
     turn, color = divmod(number, len(_COLORS))
-    return f'stroke="{_COLORS[color]}" stroke-width="1.5"{dashes[turn % len(dashes)]}'
+    thicker, dash = divmod(turn, len(dashes))
+    width = f'stroke-width="{1.5 + 1.5 * thicker}" stroke-linecap="round"'
+    return f'stroke="{_COLORS[color]}" {width}{dashes[dash]}'

@@ -7,6 +7,7 @@ those of `results.json`. The page needs no network: pictures and curves are insi
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import json
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glcic_jax import metrics, report_tables
+from glcic_jax import files, metrics, report_tables
 from glcic_jax.comparison import Contest
 from glcic_jax.errors import UserError
 from glcic_jax.report_charts import charts
@@ -40,31 +41,52 @@ p.note { color: #555; } p.warning { background: #fff3cd; padding: .5rem 1rem; }
 def write_report(directory: Path, contest: Contest) -> Path:
     """Write `index.html`, `results.md` and `results.json`; the path of the page.
 
+    Call `check_directory` before the scoring: this one replaces what is there.
+
     Raises:
         UserError: the directory can't be written to.
     """
+    texts = {
+        NUMBERS: json.dumps(contest.record, indent=2, allow_nan=False) + "\n",
+        TABLE: report_tables.markdown(contest.record),
+        PAGE: render_page(contest),
+    }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        numbers = json.dumps(contest.record, indent=2, allow_nan=False) + "\n"
-        (directory / NUMBERS).write_text(numbers, encoding="utf-8")
-        (directory / TABLE).write_text(report_tables.markdown(contest.record), encoding="utf-8")
-        page = directory / PAGE
-        page.write_text(render_page(contest), encoding="utf-8")
+        for name, text in texts.items():
+            files.replace_file(
+                directory / name, functools.partial(Path.write_text, data=text, encoding="utf-8")
+            )
     except OSError as error:
         raise UserError(f"can't write the report to {directory}: {error}") from error
-    return page
+    return directory / PAGE
 
 
 def check_directory(directory: Path) -> None:
-    """Find out before the scoring whether a report can be written to `directory`.
+    """Find out before the scoring whether a report can be written to `directory`. Writes nothing.
 
     Raises:
-        UserError: it is a file, or can't be made.
+        UserError: it is a file, can't be made or written to, or holds files of a report's names
+            that no report wrote, such as the `results.json` of a run.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        files.probe(directory)
+        there = [name for name in (PAGE, TABLE, NUMBERS) if (directory / name).exists()]
     except OSError as error:
         raise UserError(f"can't write a report to {directory}: {error.strerror}") from error
+    if there and not _is_report(directory / NUMBERS):
+        raise UserError(
+            f"{directory} already holds {', '.join(there)}, which no report wrote; choose another "
+            "directory, or move them away"
+        )
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and "protocols" in record
 
 
 def render_page(contest: Contest) -> str:
@@ -97,7 +119,10 @@ def _runs(record: Mapping[str, Any]) -> list[str]:
     return [
         '<h2 id="runs">Runs</h2>',
         _table(*report_tables.run_table(record)),
-        _note("Minutes of training steps alone. ms an image: completing, in calls of 64 images."),
+        _note(
+            "Images and minutes are those of the whole run, of training steps alone, whichever of "
+            "its checkpoints was scored. ms an image: completing, in calls of 64 images."
+        ),
         "<h3>Training</h3>",
         *charts(record),
         "<h3>Adversarial balance</h3>",
@@ -124,7 +149,7 @@ def _protocol(found: Mapping[str, Any], pictures: Mapping[str, np.ndarray]) -> l
         "<h3>Hole PSNR in dB, by the hole's share of the image</h3>",
         _table(*report_tables.bin_table(found)),
         *_perception(found),
-        *_goals(found),
+        *(_goals(found) if found["goals"] else []),
         "<h3>Pictures</h3>",
         *(
             f'<h4>{html.escape(title)}</h4><div class="wide">{_picture(title, sheet)}</div>'
@@ -132,7 +157,11 @@ def _protocol(found: Mapping[str, Any], pictures: Mapping[str, np.ndarray]) -> l
         ),
         "<h3>Any two methods</h3>",
         _table(*report_tables.pair_table(found)),
-        _note("Paired over images: bootstrap interval and sign-flip permutation test."),
+        _note(
+            "Paired over images: bootstrap interval and sign-flip permutation test. Both concern "
+            "the choice of images for these two trained networks: two seeds of one variant can "
+            "differ as surely. The tests are not corrected for the number of pairs."
+        ),
     ]
 
 
@@ -154,6 +183,7 @@ def _seeds(found: Mapping[str, Any]) -> list[str]:
 def _perception(found: Mapping[str, Any]) -> list[str]:
     if not found["perception"]:
         return []
+    accuracy = found["perception"]["accuracy"]
     return [
         "<h3>What a classifier sees</h3>",
         _table(*report_tables.perception_table(found)),
@@ -161,7 +191,7 @@ def _perception(found: Mapping[str, Any]) -> list[str]:
             "Same class: how often a small CIFAR-100 classifier names the same class in the "
             "completed image as in the original. Fréchet distance between its features of the "
             "completed and of the original images (not Inception's: comparable here only). 95 % "
-            "intervals over images."
+            f"intervals over images. The classifier is right on {accuracy:.1%} of the test images."
         ),
     ]
 
@@ -172,7 +202,8 @@ def _goals(found: Mapping[str, Any]) -> list[str]:
         "<h3>The study's goals</h3>",
         _table(*report_tables.goal_table(found)),
         _note(
-            "L2 in millions: squared differences on the 0..255 scale, summed over an image. Dice: "
+            "They were set for CIFAR-100 with one rectangle. L2 in millions: squared differences "
+            "on the 0..255 scale, summed over an image. Dice: "
             "2Σxy / (Σx² + Σy²). Keras examples write 2Σxy / (Σx + Σy), with which a perfect copy "
             f"of these images scores only {ceiling:.3f}."
         ),

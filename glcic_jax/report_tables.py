@@ -12,6 +12,8 @@ from glcic_jax.comparison import GOALS
 
 Row = Sequence[str]
 
+_UNKNOWN = "not recorded"
+
 
 def main_table(found: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     """Header and rows: every method's main scores, means with 95 % intervals.
@@ -81,8 +83,8 @@ def run_table(record: Mapping[str, Any]) -> tuple[Row, list[Row]]:
         "seed",
         "parameters",
         "step scored",
-        "images trained on",
-        "minutes",
+        "images of the run",
+        "its minutes",
         "ms an image",
     )
     speeds = next(iter(record["protocols"].values()))["seconds_per_image"]
@@ -98,8 +100,8 @@ def run_table(record: Mapping[str, Any]) -> tuple[Row, list[Row]]:
                 str(run["seed"]),
                 f"{run['parameters']:,}",
                 f"{run['step']:,}",
-                f"{training['images']:,.0f}",
-                f"{training['seconds'] / 60:.1f}",
+                f"{training['images']:,.0f}" if training["images"] else _UNKNOWN,
+                f"{training['seconds'] / 60:.1f}" if training["images"] else _UNKNOWN,
                 f"{speeds[name] * 1e3:.2f}",
             )
         )
@@ -135,14 +137,15 @@ def health_table(record: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     for name, run in record["runs"].items():
         balance = run["health"]
         if balance is None:
-            rows.append((name, "no joint phase", "", "", ""))
+            rows.append((name, _UNKNOWN if run["joint_steps"] else "no joint phase", "", "", ""))
             continue
+        ratio = balance["gradient_ratio"]
         rows.append(
             (
                 name,
                 f"{balance['accuracy_real']:.0%}",
                 f"{balance['accuracy_completed']:.0%}",
-                f"{balance['gradient_ratio']:.3f}",
+                "" if ratio is None else f"{ratio:.3f}",
                 f"{balance['saturated']:.0%}" + (" ⚠" if balance["saturated"] > 0.5 else ""),
             )
         )
@@ -153,7 +156,7 @@ def health_table(record: Mapping[str, Any]) -> tuple[Row, list[Row]]:
 def perception_table(found: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     """Header and rows: what a classifier sees in the completed images."""
     rows: list[Row] = []
-    for name, seen in found["perception"].items():
+    for name, seen in found["perception"]["methods"].items():
         mean, low, high = (f"{value:.1%}" for value in seen["same_class"])
         rows.append((name, f"{mean} ({low}..{high})", _interval(seen["frechet_distance"], 3)))
     return ("method", "same class as in the original", "Fréchet distance"), rows
@@ -215,5 +218,6 @@ def title(record: Mapping[str, Any]) -> str:
     count = next(iter(record["protocols"].values()))["count"]
     return (
         f"{count:,} {record['split']} images of {', '.join(record['sources'])}, "
-        f"{record['image_size']} px, seed {record['seed']}"
+        f"{record['image_size']} px, seed {record['seed']}; of each run the "
+        f"{record['checkpoint']} checkpoint"
     )

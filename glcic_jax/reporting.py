@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from glcic_jax import (
     comparison,
     data,
     distributed,
+    files,
     inpaint,
     masks,
     metrics,
@@ -159,7 +159,7 @@ def compare_to_report(
     if jax.process_count() > 1:
         raise UserError("--report compares in one process; leave --coordinator and its like out")
     report_page.check_directory(report)
-    with _progress(scoring.limit or 0) as progress:
+    with _progress(None) as progress:
         contest = comparison.compare_runs(workdirs, scoring, classifier, progress)
     page = report_page.write_report(report, contest)
     console = Console()
@@ -171,7 +171,7 @@ def compare_to_report(
         for number, title in enumerate(header):
             table.add_column(title, justify="right" if number else "left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         console.print(table)
     for name, reason in contest.record["left_out"].items():
         console.print(f"{name} was left out: {reason}", markup=False, soft_wrap=True)
@@ -211,7 +211,7 @@ def _report(
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
+def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr where that is a terminal."""
     console = Console(stderr=True)
     shown = console.is_terminal and distributed.is_first()
@@ -247,16 +247,7 @@ def _read_results(path: Path) -> dict[str, Any]:
 
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file whole or not at all."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            write(temporary)
-            temporary.chmod(0o644)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        files.replace_file(path, write)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror or error}") from error

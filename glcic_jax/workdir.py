@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import jax
 
 from glcic_jax import config as config_lib
-from glcic_jax import distributed
+from glcic_jax import distributed, files
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
 
@@ -39,8 +38,7 @@ def check_workdir(workdir: Path, config: Config) -> None:
             _require_resumable(workdir, load_config(workdir), config)
         else:
             _require_no_foreign_checkpoints(workdir)
-        with tempfile.TemporaryFile(dir=_existing(workdir)):
-            pass  # the permission bits alone don't tell: root, read-only mounts
+        files.probe(workdir)
 
 
 def check_shared(workdir: Path) -> None:
@@ -56,21 +54,17 @@ def check_shared(workdir: Path) -> None:
 
         def write() -> str:
             with _write_errors(workdir):
-                file = probe.enter_context(tempfile.NamedTemporaryFile(dir=_existing(workdir)))
+                directory = files.nearest_existing(workdir)
+                file = probe.enter_context(tempfile.NamedTemporaryFile(dir=directory))
                 return Path(file.name).name
 
         name = distributed.from_first(write)
-        seen = distributed.gather(lambda: (_existing(workdir) / name).exists())
+        seen = distributed.gather(lambda: (files.nearest_existing(workdir) / name).exists())
     if not all(seen):
         raise UserError(
             f"process {seen.index(False)} does not see what process 0 writes to {workdir}; "
             "--workdir must be a directory that all machines share"
         )
-
-
-def _existing(workdir: Path) -> Path:
-    """`workdir`, or the nearest directory above it that exists."""
-    return next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
 
 
 def open_workdir(workdir: Path, config: Config) -> None:
@@ -91,7 +85,8 @@ def open_workdir(workdir: Path, config: Config) -> None:
         return
     with _write_errors(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-        _replace_file(path, config_lib.to_json(config))
+        text = config_lib.to_json(config)
+        files.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 @contextlib.contextmanager
@@ -145,17 +140,3 @@ def _require_no_foreign_checkpoints(workdir: Path) -> None:
                 f"{workdir} has no config.json but holds {entry.name}, which this program can't "
                 "have written for a new run; choose another --workdir"
             )
-
-
-def _replace_file(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one move."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes it private; others may want to read the run
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)

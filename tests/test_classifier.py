@@ -23,7 +23,7 @@ from glcic_jax.errors import UserError
 def judge():
     classifier = Classifier(width=4)
     image = np.zeros((1, 32, 32, 3), np.float32)
-    return Judge(classifier, initialise(classifier, jax.random.key(0), image))
+    return Judge(classifier, initialise(classifier, jax.random.key(0), image), accuracy=0.5)
 
 
 def test_frechet_distance_of_normal_distributions():
@@ -59,7 +59,9 @@ def test_a_witness_tells_a_perfect_copy_from_a_mean(judge, photo_crops):
     witness = Witness(judge)
     for batch in (photo_crops[:3], photo_crops[3:]):
         witness(batch, {"copy": batch, "mean": np.full_like(batch, 127)})
-    seen = witness.testimony()
+    testimony = witness.testimony()
+    assert testimony["accuracy"] == 0.5
+    seen = testimony["methods"]
     assert seen["copy"]["same_class"] == [1.0, 1.0, 1.0]
     np.testing.assert_allclose(seen["copy"]["frechet_distance"], 0.0, atol=1e-9)
     value, low, high = seen["mean"]["frechet_distance"]
@@ -90,8 +92,9 @@ def test_one_image_is_not_enough(judge, photo_crops):
 
 
 def test_a_saved_classifier_sees_the_same(judge, photo_crops, tmp_path):
-    save(tmp_path / "classifier.npz", judge, accuracy=0.5)
+    save(tmp_path / "classifier.npz", judge)
     again = load_classifier(tmp_path / "classifier.npz")
+    assert again.accuracy == 0.5
     np.testing.assert_array_equal(
         again.look(photo_crops).features, judge.look(photo_crops).features
     )
@@ -104,6 +107,17 @@ def test_other_files_are_refused(content, tmp_path):
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"is not a classifier that examples/train_classifier\.py"):
         load_classifier(path)
-    np.savez(path, width=4)
+    for arrays in ({"width": 4}, {"width": 4, "accuracy": 0.5}):
+        np.savez(path, **arrays)
+        with pytest.raises(UserError, match="is not a classifier"):
+            load_classifier(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
     with pytest.raises(UserError, match="is not a classifier"):
         load_classifier(path)
+
+
+def test_a_classifier_of_another_width_than_its_arrays_is_refused(judge, tmp_path):
+    save(tmp_path / "classifier.npz", judge._replace(classifier=Classifier(width=8)))
+    with pytest.raises(UserError, match="is not a classifier"):
+        load_classifier(tmp_path / "classifier.npz")

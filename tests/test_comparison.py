@@ -6,13 +6,17 @@ import json
 import re
 import shutil
 
+import jax
 import numpy as np
 import pytest
-from support import replace
+from support import initialise, replace
 
-from glcic_jax import report_page
-from glcic_jax.comparison import compare_runs
+from glcic_jax import comparison, report_page
+from glcic_jax.classifier import Classifier, Judge, save
+from glcic_jax.comparison import Contest, compare_runs
 from glcic_jax.errors import UserError
+from glcic_jax.evaluation import Results
+from glcic_jax.report_charts import charts
 from glcic_jax.reporting import evaluate_run
 from glcic_jax.scoring import Scoring
 from glcic_jax.training import train
@@ -109,6 +113,79 @@ def test_runs_that_differ_in_their_seed_only_are_one_variant(contest):
     assert found["seeds"]["differences"] == []
 
 
+def test_goals_are_reached_on_their_side_of_the_threshold(contest):
+    """The stretch goal: Dice at least 0.75, L2 at most 1.19 million."""
+    region = {
+        "psnr": np.ones(1),
+        "mse": np.ones(1),
+        "dice": np.array([0.74]),
+        "keras_dice": np.array([0.8]),
+        "l2_millions": np.array([1.2]),
+    }
+    results = Results("rectangle", 0, np.ones(1), {"m": {"whole": region, "hole": region}})
+    reached = comparison._goals(results, ["m"])["m"]
+    assert reached["stretch"] == {"l2": False, "dice": False, "keras_dice": True}
+    assert reached["base"] == {"l2": True, "dice": True, "keras_dice": True}
+    found = contest.record["protocols"]
+    assert set(found["rectangle"]["goals"]) == {"plain-0", "residual", "plain-1"}
+    assert found["center"]["goals"] == {}
+
+
+def test_what_the_classifier_saw_is_told(contest, tmp_path):
+    record = json.loads(json.dumps(contest.record))
+    seen = {"same_class": [0.75, 0.5, 1.0], "frechet_distance": [1.5, 1.25, 1.75]}
+    methods = dict.fromkeys(record["protocols"]["center"]["methods"], seen)
+    record["protocols"]["center"]["perception"] = {"accuracy": 0.405, "methods": methods}
+    page = report_page.write_report(tmp_path, Contest(record, contest.pictures)).read_text()
+    row = "<tr><td>telea</td><td>75.0% (50.0%..100.0%)</td><td>1.500 (1.250..1.750)</td></tr>"
+    assert page.count(row) == 1
+    assert "right on 40.5%" in page
+    assert "| telea | 75.0% (50.0%..100.0%) |" in (tmp_path / "results.md").read_text()
+
+
+def test_a_classifier_of_other_images_is_refused(runs, tmp_path):
+    classifier = Classifier(width=4)
+    variables = initialise(classifier, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
+    save(tmp_path / "classifier.npz", Judge(classifier, variables, accuracy=0.1))
+    with pytest.raises(UserError, match="32 x 32 pixels, and these runs have 16"):
+        compare_runs([runs / "plain-0"], SCORING, tmp_path / "classifier.npz")
+
+
+def test_a_diverged_run_is_left_out(runs, monkeypatch):
+    load = comparison.inpaint.load_run
+
+    def broken(workdir, checkpoint):
+        run = load(workdir, checkpoint)
+        if workdir.name == "plain-1":
+            run = run._replace(variables=jax.tree.map(lambda leaf: leaf * np.nan, run.variables))
+        return run
+
+    monkeypatch.setattr(comparison.inpaint, "load_run", broken)
+    names = ("plain-0", "plain-1")
+    record = compare_runs([runs / name for name in names], replace(SCORING, limit=2)).record
+    assert set(record["runs"]) == {"plain-0"}
+    assert "not finite" in record["left_out"]["plain-1"]
+    with pytest.raises(UserError, match=r"none of the runs.*\nplain-1: the model's output"):
+        compare_runs([runs / "plain-1"], SCORING)
+
+
+def test_a_run_keeps_its_line_in_every_chart():
+    """Also where another run has no curve; runs 1, 9, 17 and 25 have one colour but other lines."""
+    line = [[1, 2.0], [2, 3.0]]
+    names = [f"run{number}" for number in range(25)]
+    curves = {name: {"validation": line, "accuracy": line} for name in names}
+    curves["run0"]["accuracy"] = []
+    every = {"reconstruction": [], "gradient_ratio": []}
+    first, second = charts({"curves": {name: every | lines for name, lines in curves.items()}})
+    strokes = [
+        dict(zip(re.findall("<title>(.*?)</title>", chart), parts, strict=True))
+        for chart in (first, second)
+        for parts in [re.findall(r'<polyline fill="none" (.*?) points', chart)]
+    ]
+    assert len(set(strokes[0].values())) == 25
+    assert strokes[1] == {name: strokes[0][name] for name in names[1:]}
+
+
 def test_without_any_usable_run_the_reasons_are_told(runs):
     with pytest.raises(UserError, match="none of the runs can be scored:\nempty: "):
         compare_runs([runs / "empty"], SCORING)
@@ -118,6 +195,24 @@ def test_a_report_needs_a_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't write a report"):
         report_page.check_directory(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["results.json", "index.html"])
+def test_files_that_no_report_wrote_are_kept(name, tmp_path):
+    (tmp_path / name).write_text('{"rectangle-test": {}}')
+    with pytest.raises(UserError, match=f"already holds {name}, which no report wrote"):
+        report_page.check_directory(tmp_path)
+
+
+def test_a_report_may_be_written_again(contest, tmp_path):
+    report_page.write_report(tmp_path, contest)
+    report_page.check_directory(tmp_path)
+
+
+def test_a_run_does_not_pass_for_a_fill(runs, tmp_path):
+    shutil.copytree(runs / "plain-0", tmp_path / "telea")
+    found = compare_runs([tmp_path / "telea"], replace(SCORING, limit=2)).record["protocols"]
+    assert list(found["center"]["methods"]) == ["telea", "run telea"]
 
 
 def test_several_runs_need_a_place_for_the_report(run_python):

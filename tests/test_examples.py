@@ -32,6 +32,7 @@ def test_runs_side_by_side_share_the_cores(monkeypatch, tmp_path):
         barrier.wait(timeout=30)
 
     monkeypatch.setattr(reproduce_study, "_call", call)
+    monkeypatch.setattr(reproduce_study, "_require_finished", lambda *_: None)
     workdirs = {tmp_path / name: run for name, run in RUNS.items()}
     reproduce_study._train_side_by_side(workdirs, 2)
     for pair in (calls[:2], calls[2:]):
@@ -39,6 +40,20 @@ def test_runs_side_by_side_share_the_cores(monkeypatch, tmp_path):
     trained = {Path(command[2]): int(command[6]) for command, _ in calls}
     assert trained == {workdir: seed for workdir, (_, seed) in workdirs.items()}
     assert all((tmp_path / f"{name}.log").read_text() == "trained\n" for name in RUNS)
+
+
+def test_a_run_that_stopped_early_is_not_scored(monkeypatch, tmp_path):
+    """train.py ends well after SIGTERM too."""
+    (tmp_path / "x" / "glcic-0").mkdir(parents=True)
+    history = tmp_path / "x" / "glcic-0" / "metrics.jsonl"
+    history.write_text('{"step": 40, "phase": "completion"}\n')
+    monkeypatch.setattr(reproduce_study, "_call", lambda *_, **__: None)
+    arguments = reproduce_study.Arguments(tmp_path / "x", variants=("glcic",), seeds=1)
+    monkeypatch.setattr(reproduce_study, "parse", lambda *_, **__: arguments)
+    with pytest.raises(UserError, match="glcic-0 stopped at step 40 of 3136"):
+        reproduce_study.main()
+    history.write_text('{"step": 3136, "phase": "joint"}\n')
+    reproduce_study.main()
 
 
 @pytest.mark.usefixtures("four_cores")

@@ -24,7 +24,9 @@ def joint(step, real, completed, ratio=0.5):
 
 def test_half_lines_and_foreign_ones_are_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text(json.dumps(joint(1, 0.5, 0.5)) + "\n[1]\n{}\n" + '{"step": 2, "pha')
+    path.write_text(
+        json.dumps(joint(1, 0.5, 0.5)) + "\n[1]\n{}\n" + '{"step": 7}\n' + '{"step": 2, "pha'
+    )
     assert [record["step"] for record in read_history(path)] == [1]
     assert read_history(tmp_path / "none") == []
 
@@ -51,6 +53,12 @@ def test_health_is_that_of_the_last_third():
     np.testing.assert_allclose(found["gradient_ratio"], 2.0)
     assert found["saturated"] == 1.0
     assert health([{"step": 1, "phase": "completion"}]) is None
+
+
+def test_a_ratio_that_was_never_finite_is_not_told():
+    assert (
+        health([joint(step, 0.6, 0.7, ratio=None) for step in range(3)])["gradient_ratio"] is None
+    )
 
 
 def test_both_sides_must_be_right_to_saturate():

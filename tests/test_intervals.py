@@ -48,6 +48,14 @@ def test_equal_methods_are_not_told_apart():
     assert compare(scores, scores).p == 1.0
 
 
+def test_few_images_have_their_exact_p():
+    """Five differences of one sign: 2 of the 32 ways to flip them come as far, whatever the sums
+    round to."""
+    rng = np.random.default_rng(4)
+    p = [compare(rng.uniform(0.1, 2.0, 5), np.zeros(5)).p for _ in range(20)]
+    np.testing.assert_allclose(p, 2 / 32, atol=0.03)
+
+
 def test_other_numbers_of_images_are_refused():
     with pytest.raises(ValueError, match="3 images against those of 4"):
         compare(np.zeros(3), np.zeros(4))

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "glcic_jax"
 
 # From the bottom up: a module may import those of lower layers, and of its own package.
 LAYERS = (
-    ("errors", "intervals", "history"),
+    ("errors", "files", "intervals", "history"),
     ("rendezvous", "scoring"),
     ("distributed",),
     ("config", "images"),
