@@ -7,7 +7,6 @@ as in the original, and how far apart its features of both are, does not. `examp
 from __future__ import annotations
 
 import functools
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ import scipy.linalg
 
 from glcic_jax import devices, intervals
 from glcic_jax.errors import UserError
-from glcic_jax.files import replace_file
+from glcic_jax.files import UNREADABLE, save_arrays
 from glcic_jax.images import to_float
 from glcic_jax.models.layers import Conv, NormReLU
 
@@ -184,7 +183,7 @@ def save(path: Path, judge: Judge) -> None:
     flat = flax.traverse_util.flatten_dict(judge.variables, sep="/")
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in flat.items()}
     arrays |= {"width": judge.classifier.width, "accuracy": judge.accuracy}
-    replace_file(path, lambda temporary: np.savez(temporary, **arrays))
+    save_arrays(path, arrays)
 
 
 def load_classifier(path: Path) -> Judge:
@@ -203,15 +202,7 @@ def load_classifier(path: Path) -> Judge:
         # A wrong shape or a missing array shows here, not in the middle of a comparison.
         image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
         jax.eval_shape(functools.partial(Classifier(width).apply, train=False), variables, image)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        flax.errors.FlaxError,
-    ) as error:
+    except (*UNREADABLE, flax.errors.FlaxError) as error:
         raise UserError(
             f"{path} is not a classifier that examples/train_classifier.py wrote ({error})"
         ) from error

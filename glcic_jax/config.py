@@ -161,9 +161,10 @@ class OptimizerConfig:
     weight_decay: float = 0.0001
     """Decoupled weight decay of the completion network; adamw only."""
     schedule: Literal["constant", "cosine"] = "cosine"
-    """Cosine: warm up, then fall to zero over all steps that update the completion network."""
+    """Cosine: warm up, then fall to zero over all steps that update the completion network. A short
+    joint phase after a long completion phase has little of the rate left."""
     warmup_steps: int = 100
-    """Steps of linear warm-up of the completion network's learning rate."""
+    """Steps of linear warm-up of the completion network's rate, at most a quarter of all."""
     ema_decay: float = 0.0
     """Moving average of the completion network, used for evaluation; 0 turns it off."""
 
@@ -397,8 +398,13 @@ def _check_model(config: Config) -> None:
 
 
 def _check_bottleneck(config: Config) -> None:
-    """The context encoder must come out at the size that it started from."""
+    """The context encoder must come out at the size that it started from, and see differences."""
     size = config.image_size
+    _require(
+        config.model.generator != "context_encoder" or config.data.batch_size > 1,
+        "data.batch-size is 1; model.generator context_encoder normalises the vectors of a batch, "
+        "and a single one would lose all that it holds: set at least 2",
+    )
     factor = 2 ** bottleneck_halvings(size)
     _require(
         config.model.generator != "context_encoder" or size % factor == 0,
@@ -406,6 +412,19 @@ def _check_bottleneck(config: Config) -> None:
         f"needs; the nearest that do are {size // factor * factor} and "
         f"{(size // factor + 1) * factor}",
     )
+
+
+def _weights_in_use(model: ModelConfig) -> tuple[str, ...]:
+    """The weights of the terms that these discriminators have."""
+    match model.discriminator:
+        case "context" if model.fusion == "joint":
+            return ("joint_weight",)
+        case "context":
+            return ("global_weight", "local_weight")
+        case "shared_patch":
+            return ("global_weight", "patch_weight")
+        case single:
+            return (f"{single}_weight",)
 
 
 def _check_training(config: Config) -> None:
@@ -418,6 +437,14 @@ def _check_training(config: Config) -> None:
     for name in ("joint_weight", "global_weight", "local_weight", "patch_weight"):
         _require_range(f"losses.{name.replace('_', '-')}", getattr(losses, name), 0, 1000)
     _require_range("losses.adversarial-ratio", losses.adversarial_ratio, 0, 1000)
+    weights = _weights_in_use(config.model)
+    _require(
+        losses.adversarial_ratio == 0
+        or phases.joint_steps == 0
+        or any(getattr(losses, name) for name in weights),
+        f"losses.adversarial-ratio is {losses.adversarial_ratio:g}, but the weights that it scales "
+        f"are 0: set {' or '.join('losses.' + name.replace('_', '-') for name in weights)}",
+    )
     _require_range("optimizer.learning-rate", optimizer.learning_rate, 1e-12, 100)
     _require_range(
         "optimizer.discriminator-learning-rate", optimizer.discriminator_learning_rate, 1e-12, 100
@@ -496,21 +523,22 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
-_GENERATOR_FIELDS = (
-    "generator",
-    "width",
-    "downsamples",
-    "dilations",
-    "dilated_residual",
-    "bottleneck",
-    "fill",
-)
+_GENERATOR_FIELDS = {
+    "glcic": ("downsamples", "dilations", "dilated_residual"),
+    "residual": ("downsamples", "dilations"),
+    "context_encoder": ("bottleneck",),
+}
+"""Fields of the model that a generator reads, besides its width and fill."""
 
 
 def generator_differences(old: Config, new: Config) -> list[str]:
-    """What keeps the generator of `old` from working as that of `new`, as in `differences`."""
+    """What keeps the generator of `old` from working as that of `new`, as in `differences`.
+
+    Fields that only other generators read may differ.
+    """
     before, after = _flatten(old), _flatten(new)
-    names = [f"model.{name}" for name in _GENERATOR_FIELDS]
+    fields = ("generator", "width", *_GENERATOR_FIELDS[new.model.generator], "fill")
+    names = [f"model.{name}" for name in fields]
     if new.model.generator == "context_encoder":
         names = ["image_size", *names]
     return [f"{n}: {before[n]!r} -> {after[n]!r}" for n in names if before[n] != after[n]]

@@ -1,12 +1,16 @@
-"""Writing files whole or not at all, and finding out beforehand whether that will work."""
+"""Files that are written whole or not at all, and finding out beforehand whether that will work."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
@@ -32,6 +36,32 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name as one compressed file, which `numpy.load` reads.
+
+    Raises:
+        OSError: as `replace_file`.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # a path would get .npz added to its name
+            np.savez_compressed(file, **arrays)
+
+    replace_file(path, write)
+
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading arrays by name raises where a file is something else, or damaged."""
 
 
 def nearest_existing(directory: Path) -> Path:

@@ -54,26 +54,28 @@ def load_run(workdir: str | Path, which: Which = "best") -> Run:
     return Run(config, build_generator(config), generator_variables(state), step)
 
 
-def load_generator(source: str | Path) -> tuple[Generator, Any]:
+def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Generator, Any]:
     """A generator and its variables, ready for `inpaint_fn`.
 
     Args:
-        source: the directory given to `train.py --workdir` (its best checkpoint by validation), a
-            file that `examples/export_generator.py` wrote, or the name of a generator that comes
-            with the package, such as "cifar100". A directory of that name goes before.
+        source: the directory given to `train.py --workdir`, a file that
+            `examples/export_generator.py` wrote, or the name of a generator that comes with the
+            package, such as "cifar100". A directory of that name goes before.
+        checkpoint: of a directory: the best by validation PSNR, which is often from before the
+            joint phase, where the discriminators have changed nothing yet; or the "latest".
 
     Raises:
         UserError: no run or no readable checkpoint in the directory, another kind of file, or
             neither a path nor a known name.
     """
-    return find_generator(source)[1:]
+    return find_generator(source, checkpoint)[1:]
 
 
-def find_generator(source: str | Path) -> tuple[Config, Generator, Any]:
+def find_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Config, Generator, Any]:
     """As `load_generator`, with the configuration that the generator was trained with first."""
     path = Path(source)
     if path.is_dir():
-        run = load_run(path)
+        run = load_run(path, checkpoint)
         return run.config, run.generator, run.variables
     if path.is_file():
         return pretrained.load_file(path)

@@ -7,7 +7,6 @@ no discriminators. It is read without executing anything that it says.
 from __future__ import annotations
 
 import json
-import zipfile
 from importlib import resources
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +18,7 @@ import numpy as np
 
 from glcic_jax.config import Config, check, from_json, to_json
 from glcic_jax.errors import UserError
-from glcic_jax.files import replace_file
+from glcic_jax.files import UNREADABLE, save_arrays
 from glcic_jax.models.registry import Generator, build_generator
 
 _CONFIG, _NOTES = "config.json", "notes.json"
@@ -65,7 +64,7 @@ def save_generator(path: Path, config: Config, variables: Any, notes: dict[str, 
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in flat.items()}
     arrays |= {_CONFIG: to_json(config), _NOTES: json.dumps(notes)}
     try:
-        replace_file(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+        save_arrays(path, arrays)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror or error}") from error
 
@@ -87,13 +86,17 @@ def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
     try:
         with np.load(file) as stored:
             arrays = {key: stored[key] for key in stored.files}
-        config = from_json(str(arrays.pop(_CONFIG)))
+        saved = str(arrays.pop(_CONFIG))
         arrays.pop(_NOTES)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{name} is not a generator that examples/export_generator.py wrote ({error})"
         ) from error
-    check(config)
+    try:
+        config = from_json(saved)
+        check(config)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
     generator = build_generator(config)
     variables = flax.traverse_util.unflatten_dict(
         {key: jnp.asarray(value) for key, value in arrays.items()}, sep="/"

@@ -1,9 +1,10 @@
 """The update steps of the three phases: pure functions `(state, images) -> (state, terms)`.
 
 Each is one XLA program under `jax.jit`. The batch may be sharded over a mesh, or the step may run
-inside `jax.pmap` / `jax.shard_map` with `axis_name` set on both the networks and the step: the
-result is the same to rounding, because every image draws from a key of its own and because batch
-statistics and gradients span the whole batch either way.
+inside `jax.pmap` or `jax.shard_map(..., check_vma=False)` with `axis_name` set on both the networks
+and the step: the result is the same to rounding, because every image draws from a key of its own
+and because batch statistics and gradients span the whole batch either way. shard_map's default,
+`check_vma=True`, adds gradients up by itself and is not what the steps are written for.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Recipe:
 
 
 def build_recipe(config: Config, axis_name: str | None = None) -> Recipe:
-    """The recipe of a configuration; `axis_name` for use inside `jax.pmap` or `shard_map`."""
+    """The recipe of a configuration.
+
+    `axis_name` is for use inside `jax.pmap` or `jax.shard_map(..., check_vma=False)`.
+    """
     return Recipe(
         config,
         build_generator(config, axis_name),

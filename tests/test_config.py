@@ -47,7 +47,19 @@ WRONG = [
     ({"model": {"width": 5}}, "model.width is 5; it must be even"),
     ({"model": {"downsamples": 0}}, "model.downsamples is 0"),
     ({"model": {"dilations": (2, 0)}}, "model.dilations is 0"),
+    ({"model": {"generator": "context_encoder"}, "data": {"batch_size": 1}}, "batch-size is 1"),
     ({"losses": {"joint_weight": -1.0}}, "losses.joint-weight is -1"),
+    (
+        {"losses": {"joint_weight": 0.0, "adversarial_ratio": 0.5}},
+        "adversarial-ratio is 0.5, but the weights that it scales are 0: set losses.joint-weight",
+    ),
+    (
+        {
+            "model": {"discriminator": "shared_patch"},
+            "losses": {"global_weight": 0.0, "patch_weight": 0.0, "adversarial_ratio": 0.5},
+        },
+        "set losses.global-weight or losses.patch-weight",
+    ),
     ({"optimizer": {"learning_rate": float("nan")}}, "optimizer.learning-rate is nan"),
     ({"optimizer": {"ema_decay": 1.0}}, "optimizer.ema-decay is 1"),
     ({"phases": {"completion_steps": -1}}, "phases.completion-steps is -1"),
@@ -76,6 +88,26 @@ def test_differences_name_fields_but_not_cadence():
     new = replace(old, model={"width": 64}, loop={"log_every": 3}, data={"workers": 7}, seed=9)
     found = config_lib.differences(old, new)
     assert found == ["seed: 0 -> 9", "model.width: 32 -> 64"]
+
+
+def test_only_fields_that_the_generator_reads_tell_it_from_another():
+    residual = replace(Config(), model={"generator": "residual"})
+    other = replace(residual, model={"dilated_residual": False, "bottleneck": 7})
+    assert config_lib.generator_differences(residual, other) == []
+    wrong = replace(residual, model={"dilations": (2,)}, image_size=64)
+    found = config_lib.generator_differences(residual, wrong)
+    assert found == ["model.dilations: (2, 4, 8, 16) -> (2,)"]
+    encoder = replace(residual, model={"generator": "context_encoder"})
+    other = replace(encoder, model={"dilations": (2,)}, image_size=64)
+    assert config_lib.generator_differences(encoder, other) == ["image_size: 32 -> 64"]
+
+
+def test_the_discriminators_weigh_alike_whichever_are_chosen():
+    """In the small presets one logit has the weight of two."""
+    for name in ("photos", "cifar100"):
+        losses = presets.preset(name).losses
+        assert losses.joint_weight == losses.global_weight + losses.local_weight
+        assert losses.patch_weight == losses.local_weight
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,52 @@ def test_what_is_no_generator_is_refused(variables, tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match="is not a generator that"):
             load_generator(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserError, match="is not a generator that"):
+        load_generator(path)
     other = Config(model=ModelConfig(width=8, dilations=(2,)))
     pretrained.save_generator(path, other, variables, {})
     with pytest.raises(UserError, match="are not those of the network"):
         load_generator(path)
+
+
+def test_damage_is_told(config, variables, tmp_path):
+    """Wrong bytes are refused; or they stood in a date of the archive, and change nothing."""
+    path = tmp_path / "generator.npz"
+    pretrained.save_generator(path, config, variables, {})
+    sound = path.read_bytes()
+    refused = 0
+    for place in range(60, len(sound), len(sound) // 40):
+        damaged = bytearray(sound)
+        damaged[place : place + 8] = bytes(value ^ 0xFF for value in sound[place : place + 8])
+        path.write_bytes(bytes(damaged))
+        try:
+            _, loaded = load_generator(path)
+        except UserError:
+            refused += 1
+        else:
+            chex.assert_trees_all_equal(loaded, variables)
+    assert refused > 20
+
+
+def test_a_file_of_a_later_version_says_so(config, variables, tmp_path, monkeypatch):
+    path = tmp_path / "generator.npz"
+    later = pretrained.to_json(config).replace('"image_size"', '"image_sides"')
+    monkeypatch.setattr(pretrained, "to_json", lambda _: later)
+    pretrained.save_generator(path, config, variables, {})
+    with pytest.raises(UserError, match="unknown field image_sides; it was written by another"):
+        load_generator(path)
+
+
+def test_a_file_is_kept_where_it_cannot_be_replaced(config, variables, tmp_path):
+    path = tmp_path / "none" / "generator.npz"
+    with pytest.raises(UserError, match="can't write"):
+        pretrained.save_generator(path, config, variables, {})
+    path = tmp_path / "no_suffix"
+    pretrained.save_generator(path, config, variables, {})
+    chex.assert_trees_all_equal(load_generator(path)[1], variables)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["no_suffix"]
 
 
 def test_unknown_names_list_the_known_ones():

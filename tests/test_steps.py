@@ -276,11 +276,19 @@ def mapped(count):
     state = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), initial)
     return losses_of(steps, state, images.reshape(count, -1, *images.shape[1:]))
 
-print(json.dumps([jitted(1), jitted(8), mapped(8)]))
+def shard_mapped(count):
+    recipe, mesh = build_recipe(config, "batch"), devices.batch_mesh(jax.devices()[:count])
+    whole, split = jax.P(), jax.P("batch")
+    steps = {phase: jax.jit(jax.shard_map(
+        functools.partial(STEPS[phase], recipe), mesh=mesh, in_specs=(whole, split),
+        out_specs=whole, check_vma=False)) for phase in phases}
+    return losses_of(steps, initial, images)
+
+print(json.dumps([jitted(1), jitted(8), mapped(8), shard_mapped(8)]))
 """
 
 
-def test_eight_devices_and_pmap_agree_with_one_device(tiny_config, run_python):
+def test_eight_devices_agree_with_one_device_however_they_are_used(tiny_config, run_python):
     config = replace(
         tiny_config,
         masks={"kind": "freeform"},
@@ -290,7 +298,7 @@ def test_eight_devices_and_pmap_agree_with_one_device(tiny_config, run_python):
     done = run_python("-c", _DEVICES_PROGRAM, to_json(config), devices=8)
     assert done.returncode == 0, done.stderr[-2000:]
     want, *others = json.loads(done.stdout.splitlines()[-1])
-    for how, got in zip(("jit", "pmap"), others, strict=True):
+    for how, got in zip(("jit", "pmap", "shard_map"), others, strict=True):
         for step, (one, other) in enumerate(zip(want, got, strict=True)):
             assert one.keys() == other.keys()
             for name in one:

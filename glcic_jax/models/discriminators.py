@@ -21,7 +21,7 @@ from glcic_jax.models.layers import Conv, NormReLU
 
 _SMALLEST_SIDE = 4
 _MOST_SHARED = 3
-"""Shared layers: after three the patches of a 256 px image are about 100 px wide."""
+"""Shared layers: after three each patch decision sees 61 px of a 256 px image."""
 
 
 def strided_layers(side: int) -> int:
@@ -35,8 +35,9 @@ def strided_layers(side: int) -> int:
 class _Settings(nn.Module):
     """What all parts of the discriminators have in common.
 
-    `spectral` divides every kernel by its largest singular value, estimated by one power iteration
-    a step, and leaves batch normalisation out.
+    `spectral` divides every kernel by its largest singular value, estimated by one more power
+    iteration in each pass (a step has two: real and completed images), and leaves batch
+    normalisation out.
     """
 
     width: int = 64
@@ -107,7 +108,7 @@ class ImageEncoder(_Settings):
 
 
 class PatchDiscriminator(_Settings):
-    """A grid of decisions: strided convolutions, one halving fewer than `ImageEncoder`'s."""
+    """A grid of decisions: strided convolutions, one halving fewer than `ImageEncoder` (or one)."""
 
     @nn.compact
     def __call__(self, image_BxHxWx3: jax.Array, *, train: bool) -> jax.Array:
@@ -135,7 +136,7 @@ class ContextDiscriminator(_Settings):
         """Judge images.
 
         Args:
-            image_BxSxSx3: whole images, float32 in [0, 1].
+            image_BxSxSx3: whole images, float32; completed ones may leave [0, 1] in training.
             window_BxPxPx3: a square cut out of each.
             train: use (and update) the batch's statistics instead of the running ones.
 
@@ -163,8 +164,8 @@ class ContextDiscriminator(_Settings):
 class SharedPatchDiscriminator(_Settings):
     """First layers of the whole image shared; then one decision for it, and a grid for its patches.
 
-    The local window is not read. With three or more halvings the last ones belong to the global
-    head alone.
+    The local window is not read. With two halvings or more the last ones belong to the global head
+    alone.
     """
 
     @nn.compact
