@@ -312,6 +312,7 @@ def _describe(workdir: Path, run: inpaint.Run) -> dict[str, Any]:
         "width": model.width,
         "dilations": [] if isinstance(run.generator, ContextEncoder) else list(model.dilations),
         "seed": run.config.seed,
+        "initial": run.config.initial,
         "step": run.step,
         "batch_size": run.config.data.batch_size,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"])),
