@@ -205,8 +205,11 @@ def test_files_that_no_report_wrote_are_kept(name, tmp_path):
 
 
 def test_a_report_may_be_written_again(contest, tmp_path):
-    report_page.write_report(tmp_path, contest)
+    first = report_page.write_report(tmp_path, contest).read_text()
     report_page.check_directory(tmp_path)
+    assert report_page.write_report(tmp_path, contest).read_text() == first
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["index.html", "results.json", "results.md"]
 
 
 def test_a_run_does_not_pass_for_a_fill(runs, tmp_path):
