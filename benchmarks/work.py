@@ -2,7 +2,8 @@
 
 Counted are the multiplications and additions of convolutions and dense layers in their direct
 form, as 2 for each pair, and only where a tap reads a pixel: products with padding are no work, so
-the dilated layers of a small image cost little. Each layer is counted once forward, once for the
+the dilated layers of a small image cost little, and a pixel that is read twice for one output,
+because it was repeated before, is multiplied once. Each layer is counted once forward, once for the
 gradient of its kernel, and once for that of its input unless that is the image, which needs none.
 Normalisation, activations, masks, fill, losses and optimizers are left out. So the count is a lower
 bound, and a rate computed from it an upper one.
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glcic_jax.config import Config, Phase, window_size
-from glcic_jax.models.layers import Conv, ConvTranspose
+from glcic_jax.models.layers import Conv, ConvTranspose, InterpolatedConv
 from glcic_jax.models.registry import build_discriminator, build_generator
 
 _FIRST = ("entry", "conv1")
@@ -35,7 +36,7 @@ class LayerWork:
     """One layer's floating-point operations forward, for one image.
 
     Attributes:
-        layer: a `Conv`, `ConvTranspose` or `Dense`, without parameters.
+        layer: a `Conv`, `ConvTranspose`, `InterpolatedConv` or `Dense`, without parameters.
         input_shape: of the array it reads, without the batch.
     """
 
@@ -164,9 +165,9 @@ def _layer_flops(module: nn.Module, arguments: tuple[Any, ...]) -> float | None:
             _reads(side, module.size, module.stride, module.dilation) for side in (height, width)
         ]
         return 2.0 * reads[0] * reads[1] * channels * module.features
-    if isinstance(module, ConvTranspose):
+    if isinstance(module, (ConvTranspose, InterpolatedConv)):
         _, height, width, channels = arguments[0].shape
-        # Of the four taps along each axis, the first and last pixel lose one over the border.
+        # Along each axis an output reads two different pixels, the first and last output one.
         return 2.0 * (4 * height - 2) * (4 * width - 2) * channels * module.features
     if isinstance(module, nn.Dense):
         return 2.0 * arguments[0].shape[-1] * module.features

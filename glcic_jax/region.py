@@ -18,7 +18,6 @@ from jax import lax
 from glcic_jax.models import operators
 from glcic_jax.models.completion import CompletionNetwork, Layer
 from glcic_jax.models.folding import Folded
-from glcic_jax.models.layers import double_nearest
 from glcic_jax.windows import Plan, Region
 
 _OUTPUT = Layer("output", 3)
@@ -104,7 +103,7 @@ def _apply(
 def _double(layer: Layer, x: jax.Array, kernel: jax.Array) -> jax.Array:
     if layer.doubles == "transposed":
         return operators.convolve_transpose(x, kernel)
-    return operators.convolve(double_nearest(x), kernel)
+    return operators.convolve_doubled(x, kernel)
 
 
 def _cut(

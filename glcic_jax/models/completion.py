@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from glcic_jax.fill import harmonic_fill, mean_fill
-from glcic_jax.models.layers import Conv, ConvTranspose, NormReLU, double_nearest
+from glcic_jax.models.layers import Conv, ConvTranspose, InterpolatedConv, NormReLU
 
 
 class Layer(NamedTuple):
@@ -112,8 +112,9 @@ class CompletionNetwork(nn.Module):
             return Conv(layer.features, dtype=self.dtype, zero_init=True, name=layer.name)(x)
         if layer.doubles == "transposed":
             x = ConvTranspose(layer.features, dtype=self.dtype, name=layer.name)(x)
+        elif layer.doubles == "interpolated":
+            x = InterpolatedConv(layer.features, dtype=self.dtype, name=layer.name)(x)
         else:
-            x = double_nearest(x) if layer.doubles else x
             x = Conv(
                 layer.features,
                 layer.size,

@@ -60,9 +60,16 @@ class ConvTranspose(nn.Module):
         return operators.convolve_transpose(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
 
 
-def double_nearest(x_BxHxWxC: jax.Array) -> jax.Array:
-    """Every pixel twice along both axes: B x 2H x 2W x C."""
-    return x_BxHxWxC.repeat(2, axis=1).repeat(2, axis=2)
+class InterpolatedConv(nn.Module):
+    """Every pixel twice along both axes, then a 3x3 convolution: doubles the map. No bias."""
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", _kernel_init, (3, 3, x_BxHxWxC.shape[-1], self.features))
+        return operators.convolve_doubled(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
 
 
 class NormReLU(nn.Module):

@@ -155,6 +155,19 @@ def test_transposed_convolution(size, function):
         _assert_close(got, wanted)
 
 
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 1), (1, 6)])
+@pytest.mark.parametrize("features", [4, 8])
+def test_convolution_of_the_doubled_map(size, features):
+    """Also with fewer features than are worth a rewriting."""
+    x, kernel = _arrays(12, *size, 3, features=features)
+    doubled = x.repeat(2, axis=1).repeat(2, axis=2)
+    expected = _value_and_gradients(operators.convolve_doubled_native, x, kernel)
+    actual = _value_and_gradients(operators.convolve_doubled, x, kernel)
+    _assert_close(actual[0], _correlate(doubled, kernel, 1, 1))
+    for got, wanted in zip(actual, expected, strict=True):
+        _assert_close(got, wanted)
+
+
 BY_ORACLE = [
     (functools.partial(_with_dilation, operators._convolve_live_taps, 4), (8, 7, 3), (1, 4)),
     (functools.partial(operators.convolve, stride=2), (7, 8, 5), (2, 1)),
@@ -191,6 +204,7 @@ CHOSEN = [
     (functools.partial(operators.convolve, dilation=4), (8, 7, 3, 128)),
     (functools.partial(operators.convolve, stride=2), (7, 8, 5, 3)),
     (operators.convolve_transpose, (5, 4, 4, 3)),
+    (operators.convolve_doubled, (5, 4, 3, 3, 8)),
 ]
 
 
@@ -212,6 +226,7 @@ def test_other_platforms_get_one_native_convolution(function, shape):
         (*CHOSEN[1], "lhs_dilate = [2, 2]", False),
         (*CHOSEN[0], "dot_general", True),
         (*CHOSEN[2], "lhs_dilate = [2, 2]", False),
+        (*CHOSEN[3], "tensor<2x2x3x8xf32>", True),
         (
             functools.partial(operators.convolve, stride=2),
             (16, 16, 5, 3),
@@ -305,11 +320,17 @@ def test_convolve_refuses(x_shape, kernel_shape, options, message):
 
 
 @pytest.mark.parametrize(
-    ("kernel_shape", "message"), [((3, 3, 3, 4), "4x4"), ((4, 4, 2, 4), "channels")]
+    ("function", "kernel_shape", "message"),
+    [
+        (operators.convolve_transpose, (3, 3, 3, 4), "4x4"),
+        (operators.convolve_transpose, (4, 4, 2, 4), "channels"),
+        (operators.convolve_doubled, (4, 4, 3, 8), "3x3"),
+        (operators.convolve_doubled, (3, 3, 2, 8), "channels"),
+    ],
 )
-def test_convolve_transpose_refuses(kernel_shape, message):
+def test_doubling_refuses(function, kernel_shape, message):
     with pytest.raises(ValueError, match=message):
-        operators.convolve_transpose(jnp.zeros((1, 8, 8, 3)), jnp.zeros(kernel_shape))
+        function(jnp.zeros((1, 8, 8, 3)), jnp.zeros(kernel_shape))
 
 
 @pytest.mark.parametrize(
