@@ -64,8 +64,11 @@ class AugmentConfig:
 class MaskConfig:
     """The holes that training cuts; lengths are fractions of the image side."""
 
-    kind: Literal["rectangle", "rectangles", "freeform", "pixels"] = "rectangle"
-    """One rectangle, several rectangles, brush strokes, or random missing pixels."""
+    kind: Literal["rectangle", "rectangles", "freeform", "pixels", "mixed"] = "rectangle"
+    """One rectangle, several rectangles, brush strokes, random missing pixels, or for each image
+    one of these four."""
+    shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    """mixed: how often each of the four is drawn, in that order; they need not sum to 1."""
     min_side: float = 0.25
     """Shortest side of a rectangle."""
     max_side: float = 0.5
@@ -355,7 +358,14 @@ def _check_masks(config: Config) -> None:
         f"masks.local-window is {masks.local_window:g} of the image side; the local window can't "
         "be larger than the image, nor empty: give a fraction above 0 and at most 1",
     )
-    if masks.kind in ("rectangle", "rectangles"):
+    _require(
+        len(masks.shares) == 4
+        and all(0 <= share <= 1e6 for share in masks.shares)
+        and sum(masks.shares) > 0,
+        f"masks.shares is {masks.shares}; give four numbers from 0 to 1e6, for one rectangle, "
+        "several, strokes and pixels, not 0 for all of them",
+    )
+    if masks.kind in ("rectangle", "rectangles", "mixed"):
         _require(
             masks.max_side <= masks.local_window,
             f"masks.max-side {masks.max_side:g} is more than masks.local-window "

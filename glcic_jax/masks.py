@@ -18,6 +18,9 @@ from glcic_jax.config import MaskConfig, pixels
 Protocol = Literal["rectangle", "center", "freeform", "pixels"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 
+_KINDS = ("rectangle", "rectangles", "freeform", "pixels")
+"""What `MaskConfig.kind` "mixed" chooses from, in the order of `MaskConfig.shares`."""
+
 _STROKE_VERTICES = 8
 
 
@@ -35,12 +38,28 @@ def training_masks(keys_B: jax.Array, image_size: int, config: MaskConfig) -> ja
     Returns:
         float32 mask_BxSxSx1 of zeros and ones.
     """
+    if config.kind != "mixed":
+        return _masks_of_kind(config.kind, keys_B, image_size, config)
+    choice_keys_B, mask_keys_B = _split(keys_B)
+    drawn = [pair for pair in zip(_KINDS, config.shares, strict=True) if pair[1] > 0]
+    ends_K = jnp.cumsum(jnp.asarray([share for _, share in drawn]))
+    place_Bx1 = _uniform(choice_keys_B, (1,)) * ends_K[-1]
+    choice_Bx1 = jnp.sum(place_Bx1 >= ends_K[:-1], -1, keepdims=True)
+    mask_BxSxSx1 = jnp.zeros((keys_B.shape[0], image_size, image_size, 1))
+    for number, (kind, _) in enumerate(drawn):
+        kind_BxSxSx1 = _masks_of_kind(kind, mask_keys_B, image_size, config)
+        is_chosen_Bx1x1x1 = (choice_Bx1 == number)[..., None, None]
+        mask_BxSxSx1 = jnp.where(is_chosen_Bx1x1x1, kind_BxSxSx1, mask_BxSxSx1)
+    return mask_BxSxSx1
+
+
+def _masks_of_kind(kind: str, keys_B: jax.Array, image_size: int, config: MaskConfig) -> jax.Array:
     window = pixels(config.local_window, image_size)
     region_keys_B, hole_keys_B = _split(keys_B)
     region_Bx2 = _uniform_int(region_keys_B, (2,), 0, image_size - window + 1)
     counts = (config.min_count, config.max_count)
     sides = (pixels(config.min_side, image_size), pixels(config.max_side, image_size))
-    match config.kind:
+    match kind:
         case "rectangle":
             return rectangle_masks(hole_keys_B, image_size, sides)
         case "rectangles":
@@ -53,7 +72,7 @@ def training_masks(keys_B: jax.Array, image_size: int, config: MaskConfig) -> ja
         case "pixels":
             missing = (config.min_missing, config.max_missing)
             return pixel_masks(hole_keys_B, image_size, missing, region_Bx2, window)
-    raise ValueError(f"unknown kind of mask {config.kind!r}")
+    raise ValueError(f"unknown kind of mask {kind!r}")
 
 
 def protocol_masks(

@@ -171,8 +171,10 @@ def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -
 
 
 def validation_protocol(config: MaskConfig) -> Protocol:
-    """The evaluation protocol that comes nearest to the holes of training."""
-    return "rectangle" if config.kind == "rectangles" else config.kind
+    """The evaluation protocol that comes nearest to the holes of training; mixed: rectangle."""
+    if config.kind == "rectangles" or config.kind == "mixed":
+        return "rectangle"
+    return config.kind
 
 
 class _Loop:

@@ -25,7 +25,7 @@ def bounding_box(mask_SxSx1: np.ndarray) -> tuple[int, int, int, int]:
     return rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 @pytest.mark.parametrize("size", [32, 45])
 def test_every_kind_is_zero_one_and_fits_its_window(kind, size):
     config = MaskConfig(kind=kind)
@@ -61,7 +61,7 @@ def test_each_image_has_a_hole_of_its_own():
         assert len({one.tobytes() for one in mask}) == 16, kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 def test_a_hole_depends_on_its_own_key_alone(kind):
     draw = lambda keys_B: np.asarray(masks.training_masks(keys_B, 32, MaskConfig(kind=kind)))  # noqa: E731
     whole = draw(keys(6))
@@ -90,6 +90,19 @@ def test_pixel_masks_miss_the_configured_share():
     config = MaskConfig(kind="pixels", min_missing=0.3, max_missing=0.3, local_window=1.0)
     share = np.asarray(masks.training_masks(keys(50), 64, config)).mean()
     assert abs(share - 0.3) < 0.01
+
+
+def test_mixed_masks_are_of_each_kind_as_often_as_its_share():
+    shares = (3.0, 1.0, 0.0, 2.0)
+    mixed = MaskConfig(kind="mixed", shares=shares)
+    drawn = np.asarray(masks.training_masks(keys(3000), 32, mixed))
+    mask_keys = jax.vmap(jax.random.split)(keys(3000))[:, 1]
+    found = np.zeros((4, 3000), bool)
+    for number, kind in enumerate(KINDS):
+        alone = np.asarray(masks.training_masks(mask_keys, 32, MaskConfig(kind=kind)))
+        found[number] = (alone == drawn).all((1, 2, 3))
+    assert found.any(0).all()
+    np.testing.assert_allclose(found.mean(1), np.array(shares) / 6, atol=0.03)
 
 
 @pytest.mark.parametrize("protocol", masks.PROTOCOLS)
