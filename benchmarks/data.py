@@ -21,7 +21,8 @@ import numpy as np
 from benchmarks import report
 from benchmarks.extras import require_torch
 from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, DataConfig, check
+from glcic_jax.config import Config, DataConfig
+from glcic_jax.config_checks import check
 from glcic_jax.presets import preset
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from glcic_jax.config import Config, from_json
+from glcic_jax.config import Config
+from glcic_jax.config_json import from_json
 
 METHODS = ("glcic_jax", "PyTorch", "Telea")
 
@@ -37,7 +38,7 @@ def save_inputs(
         image: uint8 image_HxWx3.
         mask: bool mask_HxW, True is the hole.
     """
-    from glcic_jax.config import to_json
+    from glcic_jax.config_json import to_json
 
     arrays: dict[str, Any] = _flatten(variables, "variables")
     np.savez(path, config=np.array(to_json(config)), image=image, mask=mask, **arrays)

@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmarks import report
 from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, MaskConfig, check, pixels
+from glcic_jax.config import Config, MaskConfig, pixels
+from glcic_jax.config_checks import check
 
 if TYPE_CHECKING:
     from benchmarks.timing import Run

@@ -23,7 +23,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from glcic_jax import devices
-from glcic_jax.config import Config, Phase, from_json, to_json
+from glcic_jax.config import Config, Phase
+from glcic_jax.config_json import from_json, to_json
 from glcic_jax.errors import UserError
 from glcic_jax.steps import build_recipe
 from glcic_jax.train_state import abstract_train_state

@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks import report
 from benchmarks.extras import require_torch
 from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, DataConfig, Phase, check
+from glcic_jax.config import Config, DataConfig, Phase
+from glcic_jax.config_checks import check
 from glcic_jax.presets import preset
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from glcic_jax import baselines, data, evaluation, inpaint, intervals, metrics
 from glcic_jax.baselines import Completer
 from glcic_jax.checkpoint import Which
 from glcic_jax.classifier import Witness, load_classifier
-from glcic_jax.config import LoopConfig, to_json
+from glcic_jax.config import LoopConfig
+from glcic_jax.config_json import to_json
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import Results
 from glcic_jax.history import (

@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax.config import Config, check, from_json, to_json
+from glcic_jax.config import Config
+from glcic_jax.config_checks import check
+from glcic_jax.config_json import from_json, to_json
 from glcic_jax.errors import UserError
 from glcic_jax.files import UNREADABLE, save_arrays
 from glcic_jax.models.registry import Generator, build_generator

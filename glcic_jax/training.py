@@ -27,11 +27,11 @@ from glcic_jax.config import (
     Config,
     MaskConfig,
     Phase,
-    check,
-    generator_differences,
     phase_of,
     total_steps,
 )
+from glcic_jax.config_checks import check
+from glcic_jax.config_json import generator_differences
 from glcic_jax.errors import UserError
 from glcic_jax.history import SATURATED, is_saturated
 from glcic_jax.inpaint import find_generator
@@ -60,7 +60,7 @@ def train(workdir: Path, config: Config) -> None:
 
     Args:
         workdir: made if it does not exist.
-        config: must agree with the run that is there already, see `config.differences`.
+        config: must agree with the run that is there already, see `config_json.differences`.
 
     Raises:
         UserError: a setting, a source of data or `workdir` can't be used (nothing is written

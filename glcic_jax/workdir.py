@@ -10,8 +10,7 @@ from pathlib import Path
 
 import jax
 
-from glcic_jax import config as config_lib
-from glcic_jax import distributed, files
+from glcic_jax import config_json, distributed, files
 from glcic_jax.config import Config
 from glcic_jax.errors import UserError
 
@@ -85,7 +84,7 @@ def open_workdir(workdir: Path, config: Config) -> None:
         return
     with _write_errors(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-        text = config_lib.to_json(config)
+        text = config_json.to_json(config)
         files.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
@@ -115,13 +114,13 @@ def load_config(workdir: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"can't read {path}: {error}") from error
     try:
-        return config_lib.from_json(text)
+        return config_json.from_json(text)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
 def _require_resumable(workdir: Path, old: Config, new: Config) -> None:
-    fields = config_lib.differences(old, new)
+    fields = config_json.differences(old, new)
     if fields:
         listed = "; ".join(fields[:4]) + (f"; {len(fields) - 4} more" if len(fields) > 4 else "")
         raise UserError(

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 from support import replace
 
-from glcic_jax import config as config_lib
-from glcic_jax import presets
-from glcic_jax.config import Config, PhaseConfig
+from glcic_jax import config_json, presets
+from glcic_jax.config import Config, PhaseConfig, phase_of
+from glcic_jax.config_checks import check
 from glcic_jax.errors import UserError
 from glcic_jax.presets import PRESETS
 
@@ -17,8 +17,8 @@ from glcic_jax.presets import PRESETS
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid_and_survive_json(name):
     config = presets.preset(name)
-    config_lib.check(config)
-    assert config_lib.from_json(config_lib.to_json(config)) == config
+    check(config)
+    assert config_json.from_json(config_json.to_json(config)) == config
 
 
 def test_unknown_preset_lists_the_known():
@@ -76,33 +76,33 @@ WRONG = [
 @pytest.mark.parametrize(("change", "message"), WRONG)
 def test_wrong_settings_are_named(change, message):
     with pytest.raises(UserError, match=message) as caught:
-        config_lib.check(replace(Config(), **change))
+        check(replace(Config(), **change))
     assert len(str(caught.value).splitlines()) <= 2
 
 
 def test_phases_follow_the_step():
     phases = PhaseConfig(completion_steps=2, discriminator_steps=1, joint_steps=2)
-    names = [config_lib.phase_of(step, phases) for step in range(5)]
+    names = [phase_of(step, phases) for step in range(5)]
     assert names == ["completion", "completion", "discriminator", "joint", "joint"]
 
 
 def test_differences_name_fields_but_not_cadence():
     old = Config()
     new = replace(old, model={"width": 64}, loop={"log_every": 3}, data={"workers": 7}, seed=9)
-    found = config_lib.differences(old, new)
+    found = config_json.differences(old, new)
     assert found == ["seed: 0 -> 9", "model.width: 32 -> 64"]
 
 
 def test_only_fields_that_the_generator_reads_tell_it_from_another():
     residual = replace(Config(), model={"generator": "residual"})
     other = replace(residual, model={"dilated_residual": False, "bottleneck": 7})
-    assert config_lib.generator_differences(residual, other) == []
+    assert config_json.generator_differences(residual, other) == []
     wrong = replace(residual, model={"dilations": (2,)}, image_size=64)
-    found = config_lib.generator_differences(residual, wrong)
+    found = config_json.generator_differences(residual, wrong)
     assert found == ["model.dilations: (2, 4, 8, 16) -> (2,)"]
     encoder = replace(residual, model={"generator": "context_encoder"})
     other = replace(encoder, model={"dilations": (2,)}, image_size=64)
-    assert config_lib.generator_differences(encoder, other) == ["image_size: 32 -> 64"]
+    assert config_json.generator_differences(encoder, other) == ["image_size: 32 -> 64"]
 
 
 def test_the_discriminators_weigh_alike_whichever_are_chosen():
@@ -124,11 +124,11 @@ def test_the_discriminators_weigh_alike_whichever_are_chosen():
 )
 def test_damaged_json_is_explained(text, message):
     with pytest.raises(UserError, match=message):
-        config_lib.from_json(text)
+        config_json.from_json(text)
 
 
 def test_a_missing_field_takes_its_default():
-    assert config_lib.from_json('{"seed": 3}') == dataclasses.replace(Config(), seed=3)
+    assert config_json.from_json('{"seed": 3}') == dataclasses.replace(Config(), seed=3)
 
 
 def test_every_field_is_described():

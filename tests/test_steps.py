@@ -13,7 +13,9 @@ import pytest
 from support import replace
 
 from glcic_jax import losses
-from glcic_jax.config import check, phase_of, to_json, total_steps
+from glcic_jax.config import phase_of, total_steps
+from glcic_jax.config_checks import check
+from glcic_jax.config_json import to_json
 from glcic_jax.devices import batch_mesh
 from glcic_jax.images import composite
 from glcic_jax.presets import STUDY
@@ -244,7 +246,7 @@ import functools, json, sys
 import jax, jax.numpy as jnp, numpy as np
 import skimage.data
 from glcic_jax import devices
-from glcic_jax.config import from_json
+from glcic_jax.config_json import from_json
 from glcic_jax.steps import STEPS, build_recipe
 from glcic_jax.train_state import create_train_state
 from glcic_jax.training import compile_step

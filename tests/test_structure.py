@@ -15,6 +15,7 @@ LAYERS = (
     ("rendezvous", "scoring"),
     ("distributed",),
     ("config", "images"),
+    ("config_checks", "config_json"),
     ("masks", "fill", "losses", "metrics"),
     ("models", "data"),
     ("optimizers", "devices"),
