@@ -251,40 +251,39 @@ from glcic_jax.steps import STEPS, build_recipe
 from glcic_jax.train_state import create_train_state
 from glcic_jax.training import compile_step
 
-config, phases = from_json(sys.argv[1]), ("completion", "joint")
+config = from_json(sys.argv[1])
 photo = skimage.data.astronaut()
 images = np.stack([photo[i*24:i*24+16, i*20:i*20+16] for i in range(8)])
 initial = jax.jit(create_train_state, static_argnums=1)(
     jax.random.key(0), config, np.full(3, 0.5, np.float32))
 initial = jax.tree.map(np.asarray, initial)
 
-def losses_of(steps, state, batch):
+def losses_of(step, state, batch):
     lines = []
-    for phase in ("completion", "joint", "joint"):
-        state, terms = steps[phase](state, batch)
+    for _ in range(3):
+        state, terms = step(state, batch)
         lines.append({name: float(np.ravel(value)[0]) for name, value in terms.items()})
     return lines
 
 def jitted(count):
     mesh = devices.batch_mesh(jax.devices()[:count])
-    steps = {phase: compile_step(build_recipe(config), phase, mesh) for phase in phases}
+    step = compile_step(build_recipe(config), "joint", mesh)
     return losses_of(
-        steps, devices.put_replicated(mesh, initial), devices.put_batch(mesh, images))
+        step, devices.put_replicated(mesh, initial), devices.put_batch(mesh, images))
 
 def mapped(count):
     recipe = build_recipe(config, "batch")
-    steps = {phase: jax.pmap(functools.partial(STEPS[phase], recipe), axis_name="batch")
-             for phase in phases}
+    step = jax.pmap(functools.partial(STEPS["joint"], recipe), axis_name="batch")
     state = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), initial)
-    return losses_of(steps, state, images.reshape(count, -1, *images.shape[1:]))
+    return losses_of(step, state, images.reshape(count, -1, *images.shape[1:]))
 
 def shard_mapped(count):
     recipe, mesh = build_recipe(config, "batch"), devices.batch_mesh(jax.devices()[:count])
     whole, split = jax.P(), jax.P("batch")
-    steps = {phase: jax.jit(jax.shard_map(
-        functools.partial(STEPS[phase], recipe), mesh=mesh, in_specs=(whole, split),
-        out_specs=whole, check_vma=False)) for phase in phases}
-    return losses_of(steps, initial, images)
+    step = jax.jit(jax.shard_map(
+        functools.partial(STEPS["joint"], recipe), mesh=mesh, in_specs=(whole, split),
+        out_specs=whole, check_vma=False))
+    return losses_of(step, initial, images)
 
 print(json.dumps([jitted(1), jitted(8), mapped(8), shard_mapped(8)]))
 """
