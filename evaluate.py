@@ -1,6 +1,6 @@
 """Score a trained run against classical fills: `python evaluate.py --workdir runs/x`.
 
-With several runs, or with `--report`, they are compared on identical images and holes.
+With `--report` any number of runs is compared on identical images and holes.
 """
 
 from __future__ import annotations

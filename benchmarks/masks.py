@@ -1,4 +1,4 @@
-"""Masks a second of each kind that training draws, against a NumPy loop that draws the same kind.
+"""Masks a second of each plain kind that training draws, against a NumPy loop that draws it.
 
 Ours are drawn by one jitted call for a batch, keys and all; NumPy draws one image at a time, as a
 data loader's workers do. Both write float32 zeros and ones.

@@ -1,7 +1,7 @@
 """Any number of runs and the classical fills, scored on identical images and holes.
 
-`compare_runs` returns plain numbers and text only, what `results.json` holds; `report_page.py`
-turns them into a page. Pictures are drawn here too, because they need the models.
+`compare_runs` returns plain numbers and text, what `results.json` holds, and pictures, which are
+drawn here because they need the models; `report_page.py` turns both into a page.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 Everything a run depends on stands here and nowhere else. The module imports no array library, so
 `--help` and a mistyped option answer at once. To add a field, give it a default, a docstring (the
-command line shows it) and, where values can clash, a line in `config_checks`.
+command line shows it) and, where values can clash, a line in `config_checks`; one that a generator
+reads is named in `config_json` as well.
 
-Lengths inside an image are fractions of its side, so that one preset serves every `image_size`.
+Lengths of holes and windows are fractions of the image side, so that one preset serves every
+`image_size`.
 """
 
 from __future__ import annotations
@@ -117,7 +119,8 @@ class ModelConfig:
     fusion: Literal["joint", "separate"] = "joint"
     """context: one logit from both vectors (the paper), or one logit each."""
     local_head: Literal["vector", "patch"] = "vector"
-    """The local discriminator judges its window as one, or as a grid of patches (PatchGAN)."""
+    """The local discriminator judges its window as one, or as a grid of patches (PatchGAN), which
+    needs a logit of its own."""
     spectral_norm: bool = False
     """Spectral instead of batch normalisation in the discriminators (Miyato et al. 2018)."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
@@ -209,8 +212,9 @@ class Config:
     seed: int = 0
     """Start of every random sequence of the run."""
     initial: str = ""
-    """Generator whose weights a new run starts from: a run's directory, a file that
-    examples/export_generator.py wrote, or a name such as cifar100. Empty: random weights."""
+    """Generator whose weights a new run starts from: a run's directory (its best checkpoint by
+    validation), a file that examples/export_generator.py wrote, or a name such as cifar100. Empty:
+    random weights."""
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     masks: MaskConfig = MaskConfig()

@@ -59,7 +59,7 @@ def _build(kind: Callable[..., Any], values: Any, prefix: str) -> Any:
 def differences(old: Config, new: Config) -> list[str]:
     """Fields that keep `old` from being resumed as `new`, as lines `field: old -> new`.
 
-    `loop` and `data.workers` decide nothing that is computed, so they may differ.
+    `loop` and `data.workers` decide no step but for rounding, so they may differ.
     """
     before, after = _flatten(old), _flatten(new)
     return [

@@ -1,4 +1,4 @@
-"""Holes to fill, and the local window around them: pure, jitted functions of a random key.
+"""Holes to fill, and the local window around them: pure functions of random keys, to be jitted.
 
 A mask is float32 0/1, `mask_BxSxSx1`, and 1 marks the hole. Every function that draws takes one
 typed key for each image (`keys_B`), so that an image's hole depends on its own key alone: not on

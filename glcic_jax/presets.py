@@ -119,7 +119,7 @@ PRESETS: Mapping[str, Config] = {
     "paper": _PAPER,
     **STUDY,
 }
-"""photos: the default, small and without a download. cifar100: the recommended settings at 32 px.
+"""photos: the default, small and without a download. cifar100: all three phases at 32 px.
 study: plain GLCIC at 32 px with two logits. paper: the 256 px networks of Iizuka et al. 2017. Then
 the variants of the comparison."""
 

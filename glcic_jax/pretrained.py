@@ -1,7 +1,7 @@
 """Generators as single files: those that come with the package, and your own.
 
-A file holds the configuration and the generator's variables, float32, nothing else: no optimizer,
-no discriminators. It is read without executing anything that it says.
+A file holds the configuration, the generator's variables, float32, and notes such as the step they
+are from: no optimizer, no discriminators. It is read without executing anything that it says.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def main_table(found: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     """Header and rows: every method's main scores, means with 95 % intervals.
 
     Args:
-        found: one of `found["protocols"]`, here and wherever a table takes `found`.
+        found: one of `record["protocols"]`, here and wherever a table takes `found`.
     """
     header = (
         "method",

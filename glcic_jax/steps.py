@@ -1,4 +1,4 @@
-"""The update steps of the three phases: pure functions `(state, images) -> (state, terms)`.
+"""The update steps of the three phases: pure `(recipe, state, images) -> (state, terms)`.
 
 Each is one XLA program under `jax.jit`. The batch may be sharded over a mesh, or the step may run
 inside `jax.pmap` or `jax.shard_map(..., check_vma=False)` with `axis_name` set on both the networks

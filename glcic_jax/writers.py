@@ -91,7 +91,7 @@ class Writers:
             phase: completion, discriminator or joint.
             images_per_second: since the last record.
             terms: every loss term by name.
-            extra: further numbers by name, such as the learning rate.
+            extra: further numbers by name, such as the share of time spent waiting for data.
         """
         values = {"images_per_second": images_per_second, **terms, **extra}
         self._record(step, phase, "train", values)

@@ -1,8 +1,9 @@
 """Convolution and two kinds that double the map, in the form that suits the platform.
 
 Every formulation here is the same linear map as the native operator and differs by rounding only.
-TPU and GPU always run the native operator. XLA's CPU backend has a few shapes where the native
-operator, or its gradient, is many times slower than a rewriting; only there is it rewritten.
+TPU and GPU always run the native operator. On CPU it is rewritten where the native operator or its
+gradient is many times slower, which both kinds that double the map always are, and where few
+features would make its bits depend on the number of threads.
 
 Arrays are NHWC, kernels HWIO, float32 or bfloat16; the result has the dtype of the input. Shapes
 are in the names: B batch, H and W the map, K the kernel side, C channels in, F channels out.

@@ -1,4 +1,8 @@
-"""From a configuration to the networks it asks for. A new network is added here."""
+"""From a configuration to the networks it asks for.
+
+A new network is added here, its name in `config.ModelConfig` and, if it completes, the fields that
+it reads in `config_json`.
+"""
 
 from __future__ import annotations
 
