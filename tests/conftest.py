@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import subprocess
 import sys
 
@@ -11,14 +13,26 @@ import pytest
 import skimage.data
 from support import ROOT, python_environment
 
+from glcic_jax import command_line
 from glcic_jax.config import Config, DataConfig, LoopConfig, ModelConfig, PhaseConfig
 
-_LONGEST = ("test_distributed.py", "test_steps.py", "test_training.py")
+_LONGEST = (
+    "test_distributed.py",
+    "test_steps.py",
+    "test_training.py",
+    "test_windowed.py",
+    "test_networks.py",
+    "test_operators.py",
+    "test_evaluation.py",
+    "test_checkpoint.py",
+    "test_comparison.py",
+)
 
 
 def pytest_collection_modifyitems(items):
     """The longest files first, so that no worker is left alone with one of them at the end."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    place = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,6 +67,25 @@ def tiny_config() -> Config:
         phases=PhaseConfig(4, 3, 4),
         loop=LoopConfig(log_every=1, validate_every=4, save_every=2, validation_images=16),
     )
+
+
+@pytest.fixture
+def call_program(monkeypatch, capsys, caplog):
+    """Call a program's `main` in this process, which has imported everything already; for input
+    that it refuses. Returns its status and what it wrote to stderr."""
+
+    def call(module: str, *arguments: str) -> tuple[int, str]:
+        # What a program sets for its own process stays as it is in this one.
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"
+        monkeypatch.setenv("XLA_FLAGS", flags)
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            command_line.run(importlib.import_module(module).main)
+        assert caplog.records == [], "in a process of its own these would be on stderr"
+        return stopped.value.code, capsys.readouterr().err
+
+    return call
 
 
 @pytest.fixture

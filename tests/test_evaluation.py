@@ -268,27 +268,7 @@ def test_a_foreign_results_file_is_kept(workdir, text):
 # --- The command line -------------------------------------------------------------------------
 
 
-def _command(*arguments):
-    script = Path(__file__).parents[1] / "evaluate.py"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [sys.executable, str(script), *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_help_lists_every_method_and_protocol():
-    listed = _command("--help").stdout
+def test_help_lists_every_method_and_protocol(run_python):
+    listed = run_python("evaluate.py", "--help").stdout
     for name in (*baselines.classical_fills(np.zeros(3)), "model", *evaluation.masks.PROTOCOLS):
         assert name in listed
-
-
-def test_no_checkpoint_is_one_message(tmp_path):
-    run = _command("--workdir", str(tmp_path / "nothing"))
-    assert run.returncode == 1
-    assert run.stderr.startswith("error: ")
-    assert "Traceback" not in run.stderr
-    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def photo_folder(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     return python_environment(tmp_path_factory.getbasetemp() / "compiled")
 
@@ -102,22 +103,46 @@ def lines(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("source", ["resident", "streaming"])
-def test_killed_in_each_phase_and_resumed_is_bit_for_bit_the_same(
-    source, tmp_path, environment, photo_folder
-):
-    options = {
-        "resident": ("--masks.kind", "freeform"),
-        "streaming": ("--data.sources", f"folder:{photo_folder}", "--data.max-scale", "2"),
-    }[source]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    done = run(whole, environment, *options)
+FREEFORM = ("--masks.kind", "freeform")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, environment) -> Path:
+    """A run that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("whole") / "x"
+    done = run(workdir, environment, *FREEFORM)
     assert done.returncode == 0, done.stderr[-2000:]
-    for phase in ("completion", "discriminator", "joint"):
+    return workdir
+
+
+STOPS = {  # the loop asks the data for a step, whatever the phase
+    "resident": {"completion": signal.SIGTERM, "discriminator": signal.SIGKILL},
+    "streaming": {"completion": signal.SIGKILL, "joint": signal.SIGINT},
+}
+
+
+@pytest.mark.parametrize("source", STOPS)
+def test_stopped_and_resumed_is_bit_for_bit_the_same(
+    source, whole, tmp_path, environment, photo_folder
+):
+    """Killed, or told to stop, which saves and ends in order."""
+    options, parts = FREEFORM, tmp_path / "parts"
+    if source == "streaming":
+        options = ("--data.sources", f"folder:{photo_folder}", "--data.max-scale", "2")
+        whole = tmp_path / "whole"
+        done = run(whole, environment, *options)
+        assert done.returncode == 0, done.stderr[-2000:]
+    for phase, number in STOPS[source].items():
         process = start_until(parts, environment, phase, *options)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=120)
+        if number == signal.SIGKILL:
+            assert process.returncode == -number
+            continue
+        assert process.returncode == 0, errors
+        assert f"{number.name}: saved step" in output
+        assert "Traceback" not in errors
+        assert final_state(parts)[0] == lines(parts)[-1]["step"]
     done = run(parts, environment, *options)
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -138,18 +163,6 @@ def test_killed_in_each_phase_and_resumed_is_bit_for_bit_the_same(
     ]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 40 + 40 + 3 * 40 + 3
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_exits_cleanly(number, tmp_path, environment):
-    process = start_until(tmp_path / "x", environment, "completion")
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert f"{number.name}: saved step" in output
-    assert "Traceback" not in errors
-    step, _ = final_state(tmp_path / "x")
-    assert step == lines(tmp_path / "x")[-1]["step"]
 
 
 POISON = """
@@ -196,10 +209,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, environment):
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(state))
 
 
-def test_outputs_of_a_run(tmp_path, environment):
-    workdir = tmp_path / "x"
-    done = run(workdir, environment, "--data.resident-megabytes", "1024")
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_outputs_of_a_run(whole, tmp_path, environment):
+    workdir = shutil.copytree(whole, tmp_path / "x")
     trained = [line for line in lines(workdir) if line["phase"] != "validation"]
     assert all(
         {"step", "phase", "images_per_second"} < set(line) and line["images_per_second"] > 0
@@ -215,7 +226,7 @@ def test_outputs_of_a_run(tmp_path, environment):
     assert np.asarray(Image.open(grids[0])).std() > 10
     assert list((workdir / "tensorboard").iterdir())
     assert json.loads((workdir / "config.json").read_text())["image_size"] == 16
-    again = run(workdir, environment)
+    again = run(workdir, environment, *FREEFORM)
     assert again.returncode == 0
     assert "complete" in again.stdout
 
@@ -241,7 +252,7 @@ def test_outputs_of_a_run(tmp_path, environment):
         "model",
     }
 
-    changed = run(workdir, environment, "--model.width", "8")
+    changed = run(workdir, environment, *FREEFORM, "--model.width", "8")
     assert changed.returncode == 1
     assert "model.width: 4 -> 8" in changed.stderr
 
@@ -252,6 +263,7 @@ def files_below(root: Path) -> dict[str, bytes]:
     }
 
 
+NO_DATA = ("--data.sources", "cifar100", "--image-size", "32")
 BAD = [
     (("--preset", "huge"), "huge"),
     (("--model.wdth", "8"), "wdth"),
@@ -261,26 +273,27 @@ BAD = [
     (("--masks.max-side", "0.7"), "local-window"),
     (("--data.sources", "folder:EMPTY"), "no images"),
     (("--data.sources", "folder:MISSING"), "MISSING"),
-    (("--data.sources", "cifar100", "--image-size", "32"), "cifar100"),
 ]
 
 
 @pytest.mark.parametrize(("options", "message"), BAD, ids=lambda value: str(value)[:40])
-def test_bad_input_is_explained_and_writes_nothing(options, message, tmp_path, environment):
+def test_bad_input_is_explained_and_writes_nothing(options, message, tmp_path, call_program):
     (tmp_path / "EMPTY").mkdir()
-    home = tmp_path / "home"
     options = [option.replace("folder:", f"folder:{tmp_path}/") for option in options]
-    done = subprocess.run(
-        command(tmp_path / "x", *options),
-        cwd=ROOT,
-        env=environment | {"HOME": str(home), "TFDS_DATA_DIR": str(home / "tfds")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert message in done.stderr
+    status, errors = call_program("train", *command(tmp_path / "x", *options)[2:])
+    assert status == 1
+    assert message in errors
+    assert len(errors.strip().splitlines()) <= 2, errors
+    assert not (tmp_path / "x").exists()
+
+
+def test_data_that_are_not_prepared(tmp_path, environment):
+    """The last thing that can be wrong before anything is written: a process of its own."""
+    home = tmp_path / "home"
+    elsewhere = {"HOME": str(home), "TFDS_DATA_DIR": str(home / "tfds")}
+    done = run(tmp_path / "x", environment | elsewhere, *NO_DATA)
+    assert done.returncode == 1
+    assert "cifar100" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
     assert not (tmp_path / "x").exists()
@@ -295,21 +308,20 @@ def test_a_batch_that_the_devices_cannot_share(tmp_path, run_python):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_workdir_that_is_a_file_stays_as_it_is(tmp_path, environment):
+def test_a_workdir_that_is_a_file_stays_as_it_is(tmp_path, call_program):
     path = tmp_path / "x"
     path.write_text("mine")
-    done = run(path, environment)
-    assert done.returncode == 1
-    assert "is a file" in done.stderr
+    status, errors = call_program("train", *command(path)[2:])
+    assert status == 1
+    assert "is a file" in errors
     assert path.read_text() == "mine"
 
 
-def test_evaluate_without_a_checkpoint(tmp_path, run_python):
+def test_evaluate_without_a_checkpoint(tmp_path, call_program):
     for workdir in (tmp_path / "missing", tmp_path):
-        done = run_python("evaluate.py", "--workdir", str(workdir))
-        assert done.returncode == 1
-        assert done.stderr.startswith("error: no training run in")
-        assert "Traceback" not in done.stderr
+        status, errors = call_program("evaluate", "--workdir", str(workdir))
+        assert status == 1
+        assert errors.startswith("error: no training run in")
     assert list(tmp_path.iterdir()) == []
 
 
