@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import chex
 import jax
 import numpy as np
 import pytest
 from support import initialise, replace
 
+from examples import export_generator
 from glcic_jax import inpaint_fn, load_generator, pretrained
 from glcic_jax.config import Config, ModelConfig, PhaseConfig
 from glcic_jax.errors import UserError
+from glcic_jax.inpaint import Run
 from glcic_jax.models.registry import build_generator
 from glcic_jax.training import train
 
@@ -149,3 +153,16 @@ def test_another_network_is_no_start(config, variables, tmp_path):
     with pytest.raises(UserError, match="nothing"):
         train(tmp_path / "run", replace(config, initial="nothing"))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_mean_of_several_runs(config, variables):
+    def a_run(factor, run_config=config):
+        return Run(run_config, None, jax.tree.map(lambda leaf: leaf * factor, variables), 1)
+
+    arguments = export_generator.Arguments((Path("a"), Path("b")), Path("x.npz"))
+    found = export_generator._mean_variables([a_run(1), a_run(3)], arguments)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
+    chex.assert_trees_all_close(found, a_run(2).variables, rtol=1e-6)
+    other = replace(config, model={"dilations": (4,)})
+    with pytest.raises(UserError, match=r"a has another network than b.*dilations"):
+        export_generator._mean_variables([a_run(1, other), a_run(1)], arguments)
