@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.timing import Run
     from benchmarks.work import LayerWork
 
+Kind = Literal["plain", "transposed", "interpolated"]
 Pass = Literal["forward", "input gradient", "kernel gradient"]
 _PASSES: tuple[Pass, ...] = get_args(Pass)
 _OURS, _THEIRS = "glcic_jax", "PyTorch"
@@ -36,6 +37,8 @@ class Arguments:
 
     case: Case = "32px"
     """Networks, image size and batch, as in benchmarks.train_step."""
+    generator: Literal["glcic", "residual"] = "glcic"
+    """The case's completion network, or the residual one of the same width."""
     rounds: int = 5
     """Turns of each side."""
     calls: int = 5
@@ -46,7 +49,11 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class _Operator:
-    """A convolution as both libraries need to know it; `size` is 4 where it doubles the map."""
+    """A convolution as both libraries need to know it.
+
+    The transposed kind (4x4, stride 2) and the interpolated (every pixel twice, then 3x3) double
+    the map.
+    """
 
     name: str
     side: int
@@ -55,7 +62,7 @@ class _Operator:
     size: int
     stride: int
     dilation: int
-    doubles: bool
+    kind: Kind
 
     @property
     def kernel_shape(self) -> tuple[int, ...]:
@@ -63,8 +70,9 @@ class _Operator:
 
     def shape(self) -> str:
         rate = f" rate {self.dilation}" if self.dilation > 1 else ""
-        stride = " up 2" if self.doubles else f" stride {self.stride}" if self.stride > 1 else ""
-        kernel = f"{self.size}x{self.size}{stride}{rate}"
+        stride = f" stride {self.stride}" if self.stride > 1 else ""
+        how = {"plain": stride, "transposed": " up 2", "interpolated": " of doubled pixels"}
+        kernel = f"{self.size}x{self.size}{how[self.kind]}{rate}"
         return f"{kernel}, {self.side}x{self.side}x{self.channels} to {self.features}"
 
 
@@ -83,7 +91,9 @@ def main() -> None:
 
     torch.set_num_threads(report.cores())
     peak = max(peak_flops().values())
-    config = CASES[arguments.case]
+    case = CASES[arguments.case]
+    model = dataclasses.replace(case.model, generator=arguments.generator)
+    config = dataclasses.replace(case, model=model)
     results = [
         _measure(operator, which, flops, count, config, arguments) | {"peak_flops": peak}
         for (operator, flops, reads_image), count in _operators(config).items()
@@ -91,7 +101,8 @@ def main() -> None:
         if not (reads_image and which == "input gradient")
     ]
     _publish(results, arguments)
-    report.write_json(arguments.json, {"case": arguments.case, "results": results})
+    settings = {"case": arguments.case, "generator": arguments.generator}
+    report.write_json(arguments.json, settings | {"results": results})
 
 
 def _operators(config: Config) -> Counter:
@@ -115,17 +126,18 @@ def _operators(config: Config) -> Counter:
 
 def _operator(work: LayerWork) -> _Operator | None:
     """None for a dense layer."""
-    from glcic_jax.models.layers import Conv, ConvTranspose
+    from glcic_jax.models.layers import Conv, ConvTranspose, InterpolatedConv
 
     layer = work.layer
+    if not isinstance(layer, (Conv, ConvTranspose, InterpolatedConv)):
+        return None
+    side, _, channels = work.input_shape
     if isinstance(layer, ConvTranspose):
-        side, _, channels = work.input_shape
-        return _Operator(work.name, side, channels, layer.features, 4, 2, 1, True)
-    if isinstance(layer, Conv):
-        side, _, channels = work.input_shape
-        shape = (layer.features, layer.size, layer.stride, layer.dilation)
-        return _Operator(work.name, side, channels, *shape, False)
-    return None
+        return _Operator(work.name, side, channels, layer.features, 4, 2, 1, "transposed")
+    if isinstance(layer, InterpolatedConv):
+        return _Operator(work.name, side, channels, layer.features, 3, 1, 1, "interpolated")
+    shape = (layer.features, layer.size, layer.stride, layer.dilation)
+    return _Operator(work.name, side, channels, *shape, "plain")
 
 
 def _measure(
@@ -160,8 +172,10 @@ def _our_run(operator: _Operator, which: Pass, x: np.ndarray, kernel: np.ndarray
     from glcic_jax.models import operators
 
     def forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if operator.doubles:
+        if operator.kind == "transposed":
             return operators.convolve_transpose(x, kernel)
+        if operator.kind == "interpolated":
+            return operators.convolve_doubled(x, kernel)
         return operators.convolve(x, kernel, stride=operator.stride, dilation=operator.dilation)
 
     def gradient(argument: int) -> Callable:
@@ -190,26 +204,34 @@ def _our_run(operator: _Operator, which: Pass, x: np.ndarray, kernel: np.ndarray
 def _their_run(operator: _Operator, which: Pass, x: np.ndarray, kernel: np.ndarray) -> Run:
     import torch
 
-    packed = torch.channels_last
+    packed, transposed = torch.channels_last, operator.kind == "transposed"
+    interpolated = operator.kind == "interpolated"
     image = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=packed)
     # Output features first; a transposed convolution's kernel has its input channels first.
-    order = (2, 3, 0, 1) if operator.doubles else (3, 2, 0, 1)
+    order = (2, 3, 0, 1) if transposed else (3, 2, 0, 1)
     weight = torch.from_numpy(kernel).permute(order).contiguous(memory_format=packed)
     stride, rate = [operator.stride] * 2, [operator.dilation] * 2
-    padding = [1, 1] if operator.doubles else [operator.dilation * (operator.size // 2)] * 2
-    settings = (stride, padding, rate, operator.doubles, [0, 0], 1)
+    padding = [1, 1] if transposed else [operator.dilation * (operator.size // 2)] * 2
+    settings = (stride, padding, rate, transposed, [0, 0], 1)
+
+    def read() -> torch.Tensor:
+        return torch.nn.functional.interpolate(image, scale_factor=2) if interpolated else image
 
     def forward() -> torch.Tensor:
-        return torch.ops.aten.convolution(image, weight, None, *settings)
+        return torch.ops.aten.convolution(read(), weight, None, *settings)
 
-    by_output = forward()
+    by_output, kept = forward(), read()
     wanted = [which == "input gradient", which == "kernel gradient", False]
 
     def backward() -> torch.Tensor:
         gradients = torch.ops.aten.convolution_backward(
-            by_output, image, weight, None, *settings, wanted
+            by_output, kept, weight, None, *settings, wanted
         )
-        return gradients[wanted.index(True)]
+        gradient = gradients[wanted.index(True)]
+        if interpolated and which == "input gradient":
+            # Each pixel was read at four places.
+            return torch.nn.functional.avg_pool2d(gradient, 2, divisor_override=1)
+        return gradient
 
     function: Callable = forward if which == "forward" else backward
 
@@ -237,7 +259,8 @@ def _publish(results: list[dict[str, Any]], arguments: Arguments) -> None:
     rows.append(("all", "", *map(report.number, (*total, sums["limit"] * 1e3))))
     batch = CASES[arguments.case].data.batch_size
     report.publish(
-        f"Convolutions of {arguments.case}, batch {batch}, on {report.cores()} cores: median",
+        f"Convolutions of {arguments.case}, {arguments.generator}, batch {batch}, on "
+        f"{report.cores()} cores: median",
         ("operator", "pass", f"{_OURS} ms", f"{_THEIRS} ms", "speed ratio", "limit ms"),
         rows,
         notes=(
