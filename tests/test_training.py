@@ -263,7 +263,6 @@ def files_below(root: Path) -> dict[str, bytes]:
     }
 
 
-NO_DATA = ("--data.sources", "cifar100", "--image-size", "32")
 BAD = [
     (("--preset", "huge"), "huge"),
     (("--model.wdth", "8"), "wdth"),
@@ -291,7 +290,8 @@ def test_data_that_are_not_prepared(tmp_path, environment):
     """The last thing that can be wrong before anything is written: a process of its own."""
     home = tmp_path / "home"
     elsewhere = {"HOME": str(home), "TFDS_DATA_DIR": str(home / "tfds")}
-    done = run(tmp_path / "x", environment | elsewhere, *NO_DATA)
+    cifar100 = ("--data.sources", "cifar100", "--image-size", "32")
+    done = run(tmp_path / "x", environment | elsewhere, *cifar100)
     assert done.returncode == 1
     assert "cifar100" in done.stderr
     assert "Traceback" not in done.stderr

@@ -144,9 +144,8 @@ def convolve_doubled(x_BxHxWxC: jax.Array, kernel_3x3xCxF: jax.Array) -> jax.Arr
     if kernel_3x3xCxF.shape[3] < _FEWEST_FEATURES:  # see `_convolve_widened`
         return convolve(_double_nearest(x_BxHxWxC), kernel_3x3xCxF)
 
-    # Four of the nine taps' products are distinct for an output pixel: forward and both gradients
-    # of 8x8x128 to 16x16x64 and 16x16x64 to 32x32x32 run 2.2 to 5 times faster so (2-core AVX-512
-    # CPU, batch 64).
+    # The nine taps read only four different pixels for an output, so four products do on CPU;
+    # `benchmarks.operators --generator residual` times them.
     def on_cpu(x, kernel):
         return _convolve_transpose_phases(x, _transposed_kernel(kernel))
 
