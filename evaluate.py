@@ -11,9 +11,9 @@ from typing import Annotated
 
 import tyro
 
-from glcic_jax.command_line import ALONE, JobOptions, job, parse, run
+from glcic_jax.commands.command_line import ALONE, JobOptions, job, parse, run
+from glcic_jax.config.scoring import STANDARD, Scoring
 from glcic_jax.errors import UserError
-from glcic_jax.scoring import STANDARD, Scoring
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +46,8 @@ def main() -> None:
         )
     if arguments.classifier is not None and arguments.report is None:
         raise UserError("--classifier is used by the report: say where it goes, --report DIRECTORY")
-    from glcic_jax.devices import keep_compiled_programs
-    from glcic_jax.reporting import compare_to_report, evaluate_run
+    from glcic_jax.evaluation.reporting import compare_to_report, evaluate_run
+    from glcic_jax.runtime.devices import keep_compiled_programs
 
     keep_compiled_programs()
     with job(arguments.job, arguments, sync_stops=False):

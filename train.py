@@ -9,9 +9,9 @@ from typing import Annotated
 
 import tyro
 
-from glcic_jax.command_line import ALONE, JobOptions, job, parse, run
-from glcic_jax.config import Config
-from glcic_jax.presets import PRESETS, preset
+from glcic_jax.commands.command_line import ALONE, JobOptions, job, parse, run
+from glcic_jax.config.presets import PRESETS, preset
+from glcic_jax.config.settings import Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +41,8 @@ def parse_arguments() -> Arguments:
 def main() -> None:
     arguments = parse_arguments()
     # Imported late, so that --help and a mistyped option answer at once.
-    from glcic_jax.devices import keep_compiled_programs, set_cpu_devices
-    from glcic_jax.training import train
+    from glcic_jax.runtime.devices import keep_compiled_programs, set_cpu_devices
+    from glcic_jax.training.loop import train
 
     set_cpu_devices(arguments.config.loop.cpu_devices)
     keep_compiled_programs()

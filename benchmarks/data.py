@@ -20,14 +20,14 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.extras import require_torch
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, DataConfig
-from glcic_jax.config_checks import check
-from glcic_jax.presets import preset
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.checks import check
+from glcic_jax.config.presets import preset
+from glcic_jax.config.settings import Config, DataConfig
 
 if TYPE_CHECKING:
     from benchmarks.timing import Samples
-    from glcic_jax.data import TrainingData
+    from glcic_jax.data.pipeline import TrainingData
 
 _OURS, _THEIRS = "glcic_jax", "PyTorch"
 _SETTLE_SECONDS = 3.0
@@ -67,13 +67,13 @@ def main() -> None:
     report.check_counts(arguments, "workers", "batches", "rounds")
     streaming = _config(arguments, arguments.image_size, arguments.batch_size)
     training = _config(arguments, arguments.train_image_size, arguments.train_batch_size)
-    from glcic_jax.data import open_split
+    from glcic_jax.data.sources import open_split
 
     open_split(streaming, "train")  # complains of a folder without photographs
     require_torch()
     import jax
 
-    from glcic_jax import devices
+    from glcic_jax.runtime import devices
 
     jax.config.update("jax_platforms", "cpu")
     devices.set_cpu_devices(training.loop.cpu_devices)
@@ -102,8 +102,8 @@ def _loading(config: Config, arguments: Arguments) -> dict[str, Any]:
     """Both sides' images a second with nothing else to do."""
     from benchmarks.timing import alternate
     from benchmarks.torch_data import RandomCrops, stream
-    from glcic_jax.data import open_training
     from glcic_jax.data.crops import CropSettings
+    from glcic_jax.data.pipeline import open_training
 
     paths = _paths(config)
     limit = report.cores() * _decoded_a_second(paths, config)
@@ -190,7 +190,7 @@ def _publish_loading(result: dict[str, Any], arguments: Arguments) -> None:
 def _waiting(config: Config, arguments: Arguments) -> dict[str, Any]:
     """Completion steps fed by the folder source, and the same steps on images at hand."""
     from benchmarks.timing import Spread, alternate
-    from glcic_jax.data import open_training
+    from glcic_jax.data.pipeline import open_training
 
     shares: list[float] = []
     with open_training(config) as data:
@@ -221,7 +221,7 @@ def _training_runs(config: Config, data: TrainingData, shares: list[float]) -> d
     import jax
 
     from benchmarks import stepping
-    from glcic_jax import devices
+    from glcic_jax.runtime import devices
 
     mesh, state, step = stepping.start(config, "completion", data.mean_pixel)
     batches = data.batches(0)

@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks import report
 from benchmarks.extras import require_torch
 from benchmarks.inpaint_case import METHODS
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.presets import preset
+from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
-from glcic_jax.presets import preset
 
 _ROOT = Path(__file__).resolve().parent.parent
 _LARGEST_HOLE = 128
@@ -79,7 +79,7 @@ def _variables(config: Config) -> dict[str, Any]:
     """The generator's variables, the last layer not zero as it starts, so that outputs tell."""
     import jax
 
-    from glcic_jax.train_state import create_train_state, generator_variables
+    from glcic_jax.training.state import create_train_state, generator_variables
 
     create = jax.jit(create_train_state, static_argnums=1)
     state = create(jax.random.key(0), config, np.full(3, 0.5, np.float32))

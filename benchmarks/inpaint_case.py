@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from glcic_jax.config import Config
-from glcic_jax.config_json import from_json
+from glcic_jax.config.saved import from_json
+from glcic_jax.config.settings import Config
 
 METHODS = ("glcic_jax", "PyTorch", "Telea")
 
@@ -38,7 +38,7 @@ def save_inputs(
         image: uint8 image_HxWx3.
         mask: bool mask_HxW, True is the hole.
     """
-    from glcic_jax.config_json import to_json
+    from glcic_jax.config.saved import to_json
 
     arrays: dict[str, Any] = _flatten(variables, "variables")
     np.savez(path, config=np.array(to_json(config)), image=image, mask=mask, **arrays)
@@ -81,7 +81,7 @@ def _ours(inputs: dict[str, np.ndarray], _threads: int) -> Complete:
     import jax
 
     from glcic_jax import inpaint_fn
-    from glcic_jax.models.registry import build_generator
+    from glcic_jax.networks.registry import build_generator
 
     jax.config.update("jax_platforms", "cpu")
     config = from_json(str(inputs["config"]))

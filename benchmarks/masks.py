@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from benchmarks import report
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, MaskConfig, pixels
-from glcic_jax.config_checks import check
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.checks import check
+from glcic_jax.config.settings import Config, MaskConfig, pixels
 
 if TYPE_CHECKING:
     from benchmarks.timing import Run
@@ -94,7 +94,7 @@ def _our_run(config: MaskConfig, size: int, batch: int) -> Run:
     import jax
     import jax.numpy as jnp
 
-    from glcic_jax.masks import training_masks
+    from glcic_jax.imaging.masks import training_masks
 
     @jax.jit
     def draw(step: jax.Array) -> jax.Array:

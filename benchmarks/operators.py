@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks import report
 from benchmarks.extras import require_torch
 from benchmarks.train_step import CASES, Case
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.settings import Config
 
 if TYPE_CHECKING:
     from benchmarks.timing import Run
@@ -126,7 +126,7 @@ def _operators(config: Config) -> Counter:
 
 def _operator(work: LayerWork) -> _Operator | None:
     """None for a dense layer."""
-    from glcic_jax.models.layers import Conv, ConvTranspose, InterpolatedConv
+    from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv
 
     layer = work.layer
     if not isinstance(layer, (Conv, ConvTranspose, InterpolatedConv)):
@@ -168,8 +168,8 @@ def _measure(
 def _our_run(operator: _Operator, which: Pass, x: np.ndarray, kernel: np.ndarray) -> Run:
     import jax
 
-    from glcic_jax import devices
-    from glcic_jax.models import operators
+    from glcic_jax.networks import operators
+    from glcic_jax.runtime import devices
 
     def forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
         if operator.kind == "transposed":

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from glcic_jax.config import Config
-from glcic_jax.data import open_split
+from glcic_jax.config.settings import Config
+from glcic_jax.data.sources import open_split
 
 
 def training_crops(config: Config, count: int) -> np.ndarray:

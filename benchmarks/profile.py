@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.train_step import CASES, Case
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import Phase
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.settings import Phase
 from glcic_jax.errors import UserError
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     report.check_counts(arguments, "devices", "steps", "longest")
     import jax
 
-    from glcic_jax import devices
+    from glcic_jax.runtime import devices
 
     jax.config.update("jax_platforms", "cpu")
     devices.set_cpu_devices(arguments.devices)
@@ -76,7 +76,7 @@ def _profile(arguments: Arguments) -> tuple[float, collections.Counter, dict[str
 
     from benchmarks import stepping
     from benchmarks.photographs import training_crops
-    from glcic_jax import devices
+    from glcic_jax.runtime import devices
 
     config = CASES[arguments.case]
     crops = training_crops(config, 2 * config.data.batch_size)

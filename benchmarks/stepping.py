@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from glcic_jax import devices
-from glcic_jax.config import Config, Phase
-from glcic_jax.steps import build_recipe
-from glcic_jax.train_state import TrainState, create_train_state
-from glcic_jax.training import compile_step
+from glcic_jax.config.settings import Config, Phase
+from glcic_jax.runtime import devices
+from glcic_jax.training.loop import compile_step
+from glcic_jax.training.state import TrainState, create_train_state
+from glcic_jax.training.steps import build_recipe
 
 
 class Stepping(NamedTuple):

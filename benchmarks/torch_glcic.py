@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.torch_fill import harmonic_fill
-from glcic_jax.config import Config, ModelConfig, window_size
+from glcic_jax.config.settings import Config, ModelConfig, window_size
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -21,7 +21,7 @@ from benchmarks.torch_glcic import (
     channels_last,
     frozen_statistics,
 )
-from glcic_jax.config import Config, Phase, pixels, window_size
+from glcic_jax.config.settings import Config, Phase, pixels, window_size
 from glcic_jax.errors import UserError
 
 Terms = dict[str, Tensor]

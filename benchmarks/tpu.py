@@ -17,10 +17,10 @@ import tyro
 
 from benchmarks import report
 from benchmarks.extras import require_libtpu
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, Phase
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.presets import PRESETS, preset
+from glcic_jax.config.settings import Config, Phase
 from glcic_jax.errors import UserError
-from glcic_jax.presets import PRESETS, preset
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh

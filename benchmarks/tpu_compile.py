@@ -22,13 +22,13 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
-from glcic_jax import devices
-from glcic_jax.config import Config, Phase
-from glcic_jax.config_json import from_json, to_json
+from glcic_jax.config.saved import from_json, to_json
+from glcic_jax.config.settings import Config, Phase
 from glcic_jax.errors import UserError
-from glcic_jax.steps import build_recipe
-from glcic_jax.train_state import abstract_train_state
-from glcic_jax.training import compile_step
+from glcic_jax.runtime import devices
+from glcic_jax.training.loop import compile_step
+from glcic_jax.training.state import abstract_train_state
+from glcic_jax.training.steps import build_recipe
 
 _COLLECTIVES = (
     "all-reduce",

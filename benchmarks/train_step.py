@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.extras import require_torch
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import Config, DataConfig, Phase
-from glcic_jax.config_checks import check
-from glcic_jax.presets import preset
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.checks import check
+from glcic_jax.config.presets import preset
+from glcic_jax.config.settings import Config, DataConfig, Phase
 
 if TYPE_CHECKING:
     from benchmarks.timing import Run, Samples
@@ -74,7 +74,7 @@ def main() -> None:
     configs = {name: _configured(name, arguments.batch_size) for name in arguments.cases}
     import jax
 
-    from glcic_jax import devices
+    from glcic_jax.runtime import devices
 
     # An accelerator against PyTorch on the CPU would compare machines, not programs.
     jax.config.update("jax_platforms", "cpu")
@@ -136,7 +136,7 @@ def _our_run(config: Config, phase: Phase, crops: np.ndarray) -> Run:
     import jax
 
     from benchmarks import stepping
-    from glcic_jax import devices
+    from glcic_jax.runtime import devices
 
     mesh, state, step = stepping.start(config, phase, stepping.mean_pixel(crops), crops)
     batches = stepping.shuffled_batches(len(crops), config.data.batch_size)

@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax.config import Config, Phase, window_size
-from glcic_jax.models.layers import Conv, ConvTranspose, InterpolatedConv
-from glcic_jax.models.registry import build_discriminator, build_generator
+from glcic_jax.config.settings import Config, Phase, window_size
+from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv
+from glcic_jax.networks.registry import build_discriminator, build_generator
 
 _FIRST = ("entry", "conv1")
 """Names of the layers that read an image."""

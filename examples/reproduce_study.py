@@ -19,12 +19,12 @@ from concurrent import futures
 from pathlib import Path
 from typing import IO, get_args
 
-from glcic_jax.command_line import parse, run
-from glcic_jax.config import total_steps
+from glcic_jax.commands.command_line import parse, run
+from glcic_jax.config.presets import STUDY
+from glcic_jax.config.scoring import Protocol
+from glcic_jax.config.settings import total_steps
 from glcic_jax.errors import UserError
-from glcic_jax.history import HISTORY, last_step, read_history
-from glcic_jax.presets import STUDY
-from glcic_jax.scoring import Protocol
+from glcic_jax.runtime.journal import HISTORY, last_step, read_history
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glcic_jax.command_line import parse, run
+from glcic_jax.commands.command_line import parse, run
 from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def main() -> None:
         raise UserError(f"--output {arguments.output}: give a file in a directory that exists")
     import numpy as np
 
-    from glcic_jax.classifier import save
     from glcic_jax.data.cifar100 import Cifar100, read_labels
+    from glcic_jax.evaluation.classifier import save
 
     splits: Any = ("train", "test")
     images, labels = {}, {}
@@ -78,8 +78,8 @@ def _train(arguments: Arguments, images: Any, labels: Any) -> Any:
     import numpy as np
     import optax
 
-    from glcic_jax import devices
-    from glcic_jax.classifier import Classifier, Judge
+    from glcic_jax.evaluation.classifier import Classifier, Judge
+    from glcic_jax.runtime import devices
 
     classifier = Classifier(arguments.width)
     steps = len(images) // arguments.batch_size
@@ -119,7 +119,7 @@ def _step(
     import jax.numpy as jnp
     import optax
 
-    from glcic_jax.images import to_float
+    from glcic_jax.imaging.values import to_float
 
     variables, opt_state = state
     flip_key, shift_key = jax.random.split(key)

@@ -9,22 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glcic_jax.config import Config as Config
+    from glcic_jax.config.presets import PRESETS as PRESETS
+    from glcic_jax.config.settings import Config as Config
     from glcic_jax.errors import UserError as UserError
-    from glcic_jax.inpaint import complete as complete
-    from glcic_jax.inpaint import inpaint_fn as inpaint_fn
-    from glcic_jax.inpaint import load_generator as load_generator
-    from glcic_jax.presets import PRESETS as PRESETS
+    from glcic_jax.inpainting.inpaint import complete as complete
+    from glcic_jax.inpainting.inpaint import inpaint_fn as inpaint_fn
+    from glcic_jax.inpainting.inpaint import load_generator as load_generator
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "PRESETS": "presets",
-    "Config": "config",
+    "PRESETS": "config.presets",
+    "Config": "config.settings",
     "UserError": "errors",
-    "complete": "inpaint",
-    "inpaint_fn": "inpaint",
-    "load_generator": "inpaint",
+    "complete": "inpainting.inpaint",
+    "inpaint_fn": "inpainting.inpaint",
+    "load_generator": "inpainting.inpaint",
 }
 __all__ = ["PRESETS", "Config", "UserError", "complete", "inpaint_fn", "load_generator"]
 

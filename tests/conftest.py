@@ -13,8 +13,8 @@ import pytest
 import skimage.data
 from support import ROOT, python_environment
 
-from glcic_jax import command_line
-from glcic_jax.config import Config, DataConfig, LoopConfig, ModelConfig, PhaseConfig
+from glcic_jax.commands import command_line
+from glcic_jax.config.settings import Config, DataConfig, LoopConfig, ModelConfig, PhaseConfig
 
 _LONGEST = (
     "test_distributed.py",

@@ -11,7 +11,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 
-from glcic_jax.config import Config
+from glcic_jax.config.settings import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,4 @@
-"""The shape of the project: imports point one way, functions stay short."""
+"""The shape of the project: imports point one way, files and functions stay short."""
 
 from __future__ import annotations
 
@@ -7,79 +7,103 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "glcic_jax"
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "glcic_jax"
 
-# From the bottom up: a module may import those of lower layers, and of its own package.
-LAYERS = (
-    ("errors", "files", "intervals", "history"),
-    ("rendezvous", "scoring"),
-    ("distributed",),
-    ("config", "images"),
-    ("config_checks", "config_json"),
-    ("masks", "fill", "losses", "metrics"),
-    ("models", "data"),
-    ("optimizers", "devices"),
-    ("classifier",),
-    ("train_state", "pretrained", "presets"),
-    ("steps", "checkpoint", "workdir", "writers"),
-    ("windows",),
-    ("region",),
-    ("windowed",),
-    ("inpaint",),
-    ("baselines",),
-    ("evaluation",),
-    ("sheets",),
-    ("comparison",),
-    ("report_tables", "report_charts"),
-    ("report_page",),
-    ("reporting",),
-    ("training",),
-    ("command_line",),
+# A room may import those that stand before it, and itself; nothing imports the last one.
+ROOMS = (
+    "errors",
+    "config",
+    "imaging",
+    "networks",
+    "runtime",
+    "data",
+    "inpainting",
+    "evaluation",
+    "training",
+    "commands",
 )
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 
 
-def layer_of(name: str) -> int:
-    return next(number for number, layer in enumerate(LAYERS) if name in layer)
+def module_name(path: Path) -> str:
+    """`imaging.masks` for glcic_jax/imaging/masks.py, `imaging` for its __init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def part_of(path: Path) -> str:
-    """The package's own name for a module: a file's stem or its folder's name."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+NAMES = {module_name(path): path for path in MODULES} | {"errors": PACKAGE / "errors.py"}
 
 
-def imported_parts(path: Path) -> set[str]:
-    parts = set()
+def imported_modules(path: Path) -> set[str]:
+    """Modules of the package that a file imports, at its top or inside a function."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "glcic_jax":
-            parts |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("glcic_jax."):
-            parts.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "glcic_jax":
+            home = node.module.removeprefix("glcic_jax").removeprefix(".")
+            for alias in node.names:
+                inner = f"{home}.{alias.name}".removeprefix(".")
+                found.add(inner if inner in NAMES else home)
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names if alias.name.startswith("glcic_jax.")]
-            parts |= {name.split(".")[1] for name in names}
-    return parts
+            found |= {name.removeprefix("glcic_jax.") for name in names}
+    return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_downwards(path: Path):
-    own = part_of(path)
-    for part in imported_parts(path) - {own}:
-        assert layer_of(part) < layer_of(own), f"{own} imports {part}, which stands above it"
+def room(module: str) -> str:
+    return module.split(".")[0]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def per_module(test):
+    return pytest.mark.parametrize("path", MODULES, ids=module_name)(test)
+
+
+def test_every_room_stands_in_the_list():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms | {"errors"} == set(ROOMS)
+
+
+@per_module
+def test_imports_point_to_earlier_rooms(path: Path):
+    own = room(module_name(path))
+    for module in imported_modules(path):
+        there = room(module)
+        assert there in ROOMS, f"{path} imports {module or 'the public API'}"
+        assert there == own or ROOMS.index(there) < ROOMS.index(own), f"{path} imports {module}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    waiting = {name: imported_modules(path) & NAMES.keys() for name, path in NAMES.items()}
+    while waiting:
+        free = {name for name, needs in waiting.items() if not (needs - {name}) & waiting.keys()}
+        assert free, f"a circle among {sorted(waiting)}"
+        waiting = {name: needs for name, needs in waiting.items() if name not in free}
+
+
+@per_module
 def test_functions_fit_on_a_screen(path: Path):
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = node.end_lineno - node.lineno + 1
-            assert length <= 70, f"{node.name} has {length} lines"
+            assert length <= 60, f"{node.name} has {length} lines"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_short():
+    lengths = {path: len(path.read_text().splitlines()) for path in NAMES.values()}
+    assert max(lengths.values()) <= 320, [path for path in lengths if lengths[path] > 320]
+    assert sorted(lengths.values())[len(lengths) // 2] <= 130
+
+
+@per_module
 def test_public_names_are_documented(path: Path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree)
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_tests_stand_in_the_rooms_that_they_test():
+    rooms = {*ROOMS, "benchmarks"}
+    for path in (ROOT / "tests").glob("*/*.py"):
+        assert path.parent.name in rooms, path

@@ -1,25 +1,6 @@
-"""Training and evaluation images: sources, the pipeline over them, augmentation."""
+"""The images of a run: sources by name, and batches of them in an order that a resume repeats.
 
-from glcic_jax.data.augment import augment
-from glcic_jax.data.pipeline import TrainingData, open_training, require_same
-from glcic_jax.data.sources import (
-    ConcatImages,
-    ImageSet,
-    Split,
-    mean_pixel,
-    open_evaluation,
-    open_split,
-)
-
-__all__ = [
-    "ConcatImages",
-    "ImageSet",
-    "Split",
-    "TrainingData",
-    "augment",
-    "mean_pixel",
-    "open_evaluation",
-    "open_split",
-    "open_training",
-    "require_same",
-]
+A new source, or another way to split one: `sources.py` and a file of its own beside it
+(`cifar100.py`, `photos.py`, `folder.py`); where a crop lies: `crops.py`; order, batches, workers:
+`pipeline.py`. May import config, imaging and runtime.
+"""

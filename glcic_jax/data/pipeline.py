@@ -25,10 +25,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from glcic_jax import distributed
-from glcic_jax.config import Config
+from glcic_jax.config.settings import Config
 from glcic_jax.data.sources import ImageSet, mean_pixel, open_split
 from glcic_jax.errors import UserError
+from glcic_jax.runtime import jobs
 
 
 def open_training(config: Config) -> TrainingData:
@@ -120,7 +120,7 @@ def require_same(sets: Sequence[ImageSet]) -> None:
     """
     if jax.process_count() == 1:
         return
-    everywhere = distributed.gather(lambda: [_fingerprint(part) for part in sets])
+    everywhere = jobs.gather(lambda: [_fingerprint(part) for part in sets])
     for index, prints in enumerate(everywhere):
         for part, first, other in zip(sets, everywhere[0], prints, strict=True):
             if first != other:
@@ -171,13 +171,13 @@ def _as_array(sets: Sequence[ImageSet]) -> np.ndarray:
             target[index] = part[index]
 
     with ThreadPoolExecutor() as pool:
-        jobs = []
+        pending = []
         start = 0
         for part in sets:
             target = array[start : start + len(part)]
-            jobs += [pool.submit(fill, part, target, i) for i in range(0, len(part), 256)]
+            pending += [pool.submit(fill, part, target, i) for i in range(0, len(part), 256)]
             start += len(part)
-        for job in jobs:
+        for job in pending:
             job.result()
     return array
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from glcic_jax.config import Config
+from glcic_jax.config.settings import Config
 from glcic_jax.data.cifar100 import Cifar100
 from glcic_jax.data.crops import CropSettings
 from glcic_jax.data.folder import Folder

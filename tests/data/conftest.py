@@ -10,7 +10,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from glcic_jax.config import Config, DataConfig
+from glcic_jax.config.settings import Config, DataConfig
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ import jax._src.xla_bridge
 import numpy as np
 import pytest
 
-from glcic_jax.config import Config, DataConfig
-from glcic_jax.data import TrainingData, open_split, open_training
+from glcic_jax.config.settings import Config, DataConfig
+from glcic_jax.data.pipeline import TrainingData, open_training
+from glcic_jax.data.sources import open_split
 from glcic_jax.errors import UserError
 
 

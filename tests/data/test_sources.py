@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from glcic_jax.config import Config, DataConfig
-from glcic_jax.data import ConcatImages, mean_pixel, open_evaluation, open_split
+from glcic_jax.config.settings import Config, DataConfig
+from glcic_jax.data.sources import ConcatImages, mean_pixel, open_evaluation, open_split
 from glcic_jax.errors import UserError
 
 

@@ -1,0 +1,285 @@
+"""The one evaluation loop, for validation during training and for the final table alike.
+
+A completer maps 8-bit images and masks to 8-bit completed images. `evaluate` shows every completer
+the same images and masks and scores what comes back, per image and in index order. The masks follow
+from (protocol, seed, index) alone and every compiled call has a fixed shape on each device, so the
+scores are bit for bit the same for any batch size, number of devices of a machine, and number of
+processes of a job, each of which scores a share of the images.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from glcic_jax.errors import UserError
+from glcic_jax.evaluation import metrics
+from glcic_jax.imaging import classical, masks, values
+from glcic_jax.imaging.classical import Completer
+from glcic_jax.inpainting import inpaint
+from glcic_jax.runtime import devices, jobs
+
+MODEL = "model"
+"""Name of the trained model among the methods."""
+
+_ROWS_PER_DEVICE = 16
+_ROWS_OF_MASKS = 64
+_ROWS_OF_SCORES = 64
+
+
+class Images(Protocol):
+    """A deterministic collection of uint8 image_SxSx3, all of one size."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+Watch = Callable[[np.ndarray, Mapping[str, np.ndarray]], None]
+"""Sees a batch: uint8 originals image_BxSxSx3, and completed images of that shape by method."""
+
+# --- Results ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Scores of every image.
+
+    `scores[method][region][metric]` and `hole_fraction` are float64 arrays of one value per image,
+    in index order; regions and metrics are those of `glcic_jax.metrics`.
+    """
+
+    protocol: str
+    seed: int
+    hole_fraction: np.ndarray
+    scores: Mapping[str, Mapping[metrics.Region, Mapping[str, np.ndarray]]]
+
+    def __len__(self) -> int:
+        return len(self.hole_fraction)
+
+    def mean(self, method: str, region: metrics.Region, metric: str) -> float:
+        """Mean over images, such as `mean("model", "hole", "psnr")`."""
+        return float(np.mean(self.scores[method][region][metric]))
+
+    def summary(
+        self, method: str, region: metrics.Region, chosen: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """Means of every metric, and `psnr_of_mean_mse`.
+
+        Args:
+            method: a key of `scores`.
+            region: hole or whole.
+            chosen: bool or index array that selects images; all by default. Not empty.
+        """
+        select = slice(None) if chosen is None else chosen
+        scores = self.scores[method][region]
+        means = {name: float(np.mean(value[select])) for name, value in scores.items()}
+        error = max(means["mse"], metrics.MSE_FLOOR)
+        return {**means, "psnr_of_mean_mse": float(-10.0 * np.log10(error))}
+
+    def bins(self, method: str) -> list[dict[str, Any]]:
+        """Summaries by hole area: one entry for each tenth (above, up to] that has images."""
+        # A twelfth decimal makes 0.3 of the area, whatever its last bit, the end of a tenth.
+        tenth = np.ceil(np.round(self.hole_fraction * 10, 12)).astype(int)
+        return [
+            {
+                "above": (end - 1) / 10,
+                "up_to": end / 10,
+                "count": int(np.sum(tenth == end)),
+                **{
+                    region: self.summary(method, region, tenth == end) for region in metrics.REGIONS
+                },
+            }
+            for end in sorted(set(tenth.tolist()))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `results.json` holds of them: plain numbers, text, lists and dictionaries."""
+        return {
+            "protocol": self.protocol,
+            "seed": self.seed,
+            "count": len(self),
+            "methods": {
+                method: {
+                    **{region: self.summary(method, region) for region in metrics.REGIONS},
+                    "bins": self.bins(method),
+                }
+                for method in self.scores
+            },
+        }
+
+
+# --- The loop -----------------------------------------------------------------------------------
+
+
+def evaluate(
+    completers: Mapping[str, Completer],
+    image_set: Images,
+    *,
+    protocol: masks.Protocol,
+    seed: int,
+    batch_size: int,
+    limit: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
+) -> Results:
+    """Score every completer on the same images and masks; every image counts exactly once.
+
+    Completers get the images with the hole blanked to 0, so none can read what it has to restore.
+
+    Args:
+        completers: by name.
+        image_set: uint8 images; index i always takes the same mask.
+        protocol: one of `masks.PROTOCOLS`.
+        seed: another seed gives other masks.
+        batch_size: images in memory at once. It does not change any score.
+        limit: use only the first `limit` images.
+        progress: called with the number of images done after each batch.
+        watch: called with each batch of originals and what every completer made of it; in a job of
+            several processes each process sees its own share.
+
+    All processes of a job must call it alike; each gets all results.
+
+    Raises:
+        UserError: no images, or a batch size or limit below 1; or one that a completer raises, in
+            all processes.
+        ValueError: a completer changed a known pixel, or a mask has no hole.
+    """
+    count = len(image_set) if limit is None else min(limit, len(image_set))
+    if count < 1 or batch_size < 1:
+        raise UserError(
+            f"nothing to evaluate: {len(image_set)} images, limit {limit}, batch size {batch_size}"
+        )
+    processes = jax.process_count()
+    first, end = (count * (jax.process_index() + i) // processes for i in (0, 1))
+    draw = functools.partial(examples, image_set, protocol=protocol, seed=seed)
+
+    def score_share() -> tuple[list[np.ndarray], dict[str, list[Any]]]:
+        report = progress and (lambda done: progress(min(count, done * processes)))
+        return _score_range(completers, draw, first, end, batch_size, report, watch)
+
+    shares = jobs.gather(score_share)
+    scores = {}
+    for name in completers:
+        batches = [batch for _, parts in shares for batch in parts[name]]
+        scores[name] = jax.tree.map(lambda *rows: np.concatenate(rows).astype(np.float64), *batches)
+    fractions = [part for parts, _ in shares for part in parts]
+    return Results(protocol, seed, np.concatenate(fractions), scores)
+
+
+def _score_range(
+    completers: Mapping[str, Completer],
+    draw: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    first: int,
+    end: int,
+    batch_size: int,
+    progress: Callable[[int], None] | None,
+    watch: Watch | None,
+) -> tuple[list[np.ndarray], dict[str, list[Any]]]:
+    """Hole fractions, and scores by method, of the images from `first` to before `end`."""
+    parts: dict[str, list[Any]] = {name: [] for name in completers}
+    fractions = []
+    for start in range(first, end, batch_size):
+        indices = np.arange(start, min(start + batch_size, end))
+        truth, mask = draw(indices)
+        blanked = np.where(mask > 0.5, np.uint8(0), truth)
+        completed = {name: np.asarray(fill(blanked, mask)) for name, fill in completers.items()}
+        for name, images_u8 in completed.items():
+            if not np.array_equal(np.where(mask > 0.5, np.uint8(0), images_u8), blanked):
+                raise ValueError(f"the method {name} changed known pixels")
+            rows = classical.in_fixed_batches(_scores, _ROWS_OF_SCORES, truth, images_u8, mask)
+            parts[name].append(rows)
+        if watch:
+            watch(truth, completed)
+        fractions.append(mask.mean(axis=(1, 2, 3), dtype=np.float64))
+        if progress:
+            progress(indices[-1] + 1 - first)
+    return fractions, parts
+
+
+def examples(
+    image_set: Images, indices_B: np.ndarray, protocol: masks.Protocol, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 image_BxSxSx3 and float32 mask_BxSxSx1 of these indices."""
+    truth = np.stack([image_set[int(index)] for index in indices_B])
+    draw = functools.partial(_masks, protocol, seed, image_size=truth.shape[1])
+    mask = classical.in_fixed_batches(draw, _ROWS_OF_MASKS, indices_B)
+    empty = indices_B[~mask.any(axis=(1, 2, 3))]
+    if len(empty):
+        raise ValueError(f"protocol {protocol}, seed {seed}: no hole in image {empty[0]}")
+    return truth, mask
+
+
+_masks = jax.jit(masks.protocol_masks, static_argnames=("protocol", "image_size"))
+
+
+@jax.jit
+def _scores(truth_u8: jax.Array, completed_u8: jax.Array, mask: jax.Array) -> Any:
+    return metrics.per_image(values.to_float(truth_u8), values.to_float(completed_u8), mask)
+
+
+# --- The model as a completer -----------------------------------------------------------------
+
+
+def model_completer(generator: Any, variables: Any, mesh: Mesh | None = None) -> Completer:
+    """A trained generator as a completer on all devices.
+
+    The batch is shared out over the mesh; each device computes 16 images a call, whatever the
+    batch. An 8-bit result is therefore the same for any batch size and number of devices. Calls
+    with another model of the same definition don't compile again.
+
+    Args:
+        generator: a Flax module, see `inpaint.complete`.
+        variables: its variables, on any device.
+        mesh: of one axis; by default all local devices.
+
+    Returns:
+        The completer. It raises a UserError where the model's output is not finite.
+    """
+    mesh = devices.batch_mesh(jax.local_devices()) if mesh is None else mesh
+    (axis,) = mesh.axis_names
+    variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
+    sharding = NamedSharding(mesh, PartitionSpec(axis))
+
+    def complete_rows(image_u8: np.ndarray, mask: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        shared = jax.device_put((image_u8, mask), sharding)
+        return _complete_on_mesh(generator, mesh, variables, *shared)
+
+    def completer(image_u8: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        rows = _ROWS_PER_DEVICE * mesh.size
+        completed, finite = classical.in_fixed_batches(complete_rows, rows, image_u8, mask)
+        if not finite.all():
+            raise UserError(
+                "the model's output is not finite (NaN or infinity), so the training has "
+                "diverged; take an earlier checkpoint or a lower learning rate"
+            )
+        return completed
+
+    return completer
+
+
+@functools.partial(devices.jit, static_argnums=(0, 1))
+def _complete_on_mesh(
+    generator: Any, mesh: Mesh, variables: Any, image_u8: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """uint8 completed image, and whether each image's values were finite, bool[B]."""
+
+    def on_one_device(variables: Any, image_u8: jax.Array, mask: jax.Array) -> Any:
+        _, completed = inpaint.complete(generator, variables, values.to_float(image_u8), mask)
+        finite = jnp.all(jnp.isfinite(completed), axis=(1, 2, 3))
+        return values.composite(values.to_uint8(completed), image_u8, mask), finite
+
+    batch = PartitionSpec(*mesh.axis_names)
+    return jax.shard_map(
+        on_one_device,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), batch, batch),
+        out_specs=batch,
+        check_vma=False,  # nothing is communicated, so there is nothing to check
+    )(variables, image_u8, mask)

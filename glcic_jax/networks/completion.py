@@ -1,0 +1,166 @@
+"""The GLCIC completion network (Iizuka, Simo-Serra & Ishikawa 2017, section 3.3 and table 1)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from glcic_jax.imaging.fills import harmonic_fill, mean_fill
+from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv, NormReLU
+
+
+class Layer(NamedTuple):
+    """One convolution with the batch normalisation and ReLU that follow it."""
+
+    name: str
+    features: int
+    size: int = 3
+    stride: int = 1
+    dilation: int = 1
+    doubles: Literal["", "transposed", "interpolated"] = ""
+    """Doubles the map: a transposed 4x4 convolution of stride 2, or every pixel repeated twice
+    along both axes and then the convolution."""
+    residual: bool = False
+    """Its input is added to its result."""
+    opens: bool = False
+    """The first layer of a residual block: its input is kept for the layer that closes it."""
+    closes: bool = False
+    """The last layer of a residual block: a convolution with a bias, neither normalised nor
+    rectified, to which the input of the block is added."""
+
+
+class CompletionNetwork(nn.Module):
+    """Fully convolutional; reads an image and its mask, answers with a whole image.
+
+    With `width` 64, two downsamples, rates (2, 4, 8, 16), `fill` "mean" and no residual additions
+    it is the paper's table 1: 5x5, then for each halving a 3x3 of stride 2 and a 3x3, one more
+    3x3, the dilated layers, two 3x3, then for each doubling a transposed 4x4 and a 3x3, and the
+    3x3 output. Each convolution but the last is followed by batch normalisation and ReLU, so none
+    of them needs a bias.
+
+    `fill` decides what stands in the hole first. "mean": the mean pixel, and the output is a
+    sigmoid, as in the paper. "harmonic": the smooth solution of Laplace's equation; the output is
+    that surface plus the last layer, which starts at zero, clipped to [0, 1] outside training.
+
+    The mean pixel of the training set is part of the variables: `constants/mean_pixel`.
+    """
+
+    width: int = 64
+    downsamples: int = 2
+    dilations: tuple[int, ...] = (2, 4, 8, 16)
+    dilated_residual: bool = False
+    fill: Literal["mean", "harmonic"] = "mean"
+    momentum: float = 0.9
+    dtype: jnp.dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array, *, train: bool
+    ) -> jax.Array:
+        """Complete `image` where `mask` is 1.
+
+        Args:
+            image_BxHxWx3: float32 in [0, 1]; values in the hole are not read. H and W must divide
+                by `2**downsamples`.
+            mask_BxHxWx1: float32, 1 is the hole.
+            train: use (and update) the batch's statistics instead of the running ones.
+
+        Returns:
+            float32 image_BxHxWx3, the network's raw output over the whole image.
+        """
+        mean_pixel = self.variable("constants", "mean_pixel", lambda: jnp.full(3, 0.5)).value
+        fill = harmonic_fill if self.fill == "harmonic" else mean_fill
+        filled_BxHxWx3 = fill(image_BxHxWx3, mask_BxHxWx1, mean_pixel)
+
+        x = kept = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1)
+        for layer in self.layers():
+            kept = x if layer.opens or layer.residual else kept
+            y = self._apply(layer, x, train)
+            x = kept + y if layer.closes or layer.residual else y
+
+        last = Conv(3, dtype=self.dtype, zero_init=self.fill == "harmonic", name="output")
+        return to_image(self.fill, filled_BxHxWx3, last(x), train=train)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers but the last, the 3x3 `output`, in order."""
+        top = self.width * 2**self.downsamples
+        encoder = [Layer("entry", self.width, size=5)]
+        for level in range(1, self.downsamples + 1):
+            features = self.width * 2**level
+            encoder.append(Layer(f"down{level}", features, stride=2))
+            encoder.append(Layer(f"down{level}_conv", features))
+        dilated = [
+            Layer(f"dilated{number}", top, dilation=rate, residual=self.dilated_residual)
+            for number, rate in enumerate(self.dilations, start=1)
+        ]
+        decoder = []
+        for level in range(self.downsamples, 0, -1):
+            features = self.width * 2 ** (level - 1)
+            # The paper's last convolution before the output has half the channels.
+            narrow = features // 2 if level == 1 else features
+            decoder.append(Layer(f"up{level}", features, doubles="transposed"))
+            decoder.append(Layer(f"up{level}_conv", narrow))
+        middle, *merge = (Layer(name, top) for name in ("middle", "merge1", "merge2"))
+        return (*encoder, middle, *dilated, *merge, *decoder)
+
+    def _apply(self, layer: Layer, x: jax.Array, train: bool) -> jax.Array:
+        if layer.closes:
+            return Conv(layer.features, dtype=self.dtype, zero_init=True, name=layer.name)(x)
+        if layer.doubles == "transposed":
+            x = ConvTranspose(layer.features, dtype=self.dtype, name=layer.name)(x)
+        elif layer.doubles == "interpolated":
+            x = InterpolatedConv(layer.features, dtype=self.dtype, name=layer.name)(x)
+        else:
+            x = Conv(
+                layer.features,
+                layer.size,
+                layer.stride,
+                layer.dilation,
+                self.dtype,
+                use_bias=False,
+                name=layer.name,
+            )(x)
+        norm = NormReLU(self.momentum, self.dtype, self.axis_name, name=f"{layer.name}_norm")
+        return norm(x, train=train)
+
+
+class ResidualNetwork(CompletionNetwork):
+    """The study's extension, after Demir & Unal 2018 (arXiv:1803.07422), section 3.1.
+
+    Convolutions of stride 2 down, then for each rate a residual block (dilated convolution, batch
+    normalisation, ReLU, convolution, plus the block's input), then interpolated convolutions up.
+    The last convolution of each block starts at zero, so every block starts as the identity.
+    """
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers but the last, the 3x3 `output`, in order."""
+        top = self.width * 2**self.downsamples
+        encoder = [Layer("entry", self.width, size=5)]
+        for level in range(1, self.downsamples + 1):
+            encoder.append(Layer(f"down{level}", self.width * 2**level, stride=2))
+        blocks = []
+        for number, rate in enumerate(self.dilations, start=1):
+            blocks.append(Layer(f"block{number}_dilated", top, dilation=rate, opens=True))
+            blocks.append(Layer(f"block{number}_conv", top, closes=True))
+        decoder = []
+        for level in range(self.downsamples, 0, -1):
+            features = self.width * 2 ** (level - 1)
+            narrow = features // 2 if level == 1 else features
+            decoder.append(Layer(f"up{level}", features, doubles="interpolated"))
+            decoder.append(Layer(f"up{level}_conv", narrow))
+        return (*encoder, *blocks, Layer("merge", top), *decoder)
+
+
+def to_image(
+    fill: str, filled_BxHxWx3: jax.Array, last_BxHxWx3: jax.Array, *, train: bool
+) -> jax.Array:
+    """A network's image, float32, from its last layer; see `CompletionNetwork` for both kinds."""
+    last_BxHxWx3 = last_BxHxWx3.astype(jnp.float32)
+    if fill == "mean":
+        return nn.sigmoid(last_BxHxWx3)
+    completed = filled_BxHxWx3 + last_BxHxWx3
+    return completed if train else jnp.clip(completed, 0.0, 1.0)

@@ -1,0 +1,53 @@
+"""Batch normalisation folded into the convolutions: the generator as inference needs it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from glcic_jax.networks.completion import CompletionNetwork
+from glcic_jax.networks.layers import EPSILON
+
+
+class Folded(NamedTuple):
+    """A convolution that does what convolution and batch normalisation did.
+
+    `kernel_KxKxCxF` and `bias_F` are float32.
+    """
+
+    kernel: jax.Array
+    bias: jax.Array
+
+
+def fold(generator: CompletionNetwork, variables: Any) -> dict[str, Folded]:
+    """Fold the running statistics of every layer into its kernel; exact but for rounding.
+
+    With running statistics, normalisation is the affine map `scale * (y - mean) / deviation +
+    offset` of each feature, and an affine map of a convolution is a convolution with a bias.
+
+    Args:
+        generator: the network.
+        variables: its `params` and `batch_stats`.
+
+    Returns:
+        The layers by name, `output` among them.
+    """
+    params, statistics = variables["params"], variables["batch_stats"]
+    folded = {}
+    for layer in generator.layers():
+        if layer.closes:
+            folded[layer.name] = _as_it_is(params[layer.name])
+            continue
+        norm = params[f"{layer.name}_norm"]["norm"]
+        running = statistics[f"{layer.name}_norm"]["norm"]
+        factor_F = norm["scale"] * jax.lax.rsqrt(running["var"] + EPSILON)
+        folded[layer.name] = Folded(
+            params[layer.name]["kernel"] * factor_F, norm["bias"] - running["mean"] * factor_F
+        )
+    return folded | {"output": _as_it_is(params["output"])}
+
+
+def _as_it_is(params: Any) -> Folded:
+    return Folded(jnp.asarray(params["kernel"]), jnp.asarray(params["bias"]))

@@ -1,0 +1,96 @@
+"""Flax layers that all networks share: convolution, batch normalisation, activation.
+
+The operators behind them are chosen per platform in `operators.py`; the layers only hold
+parameters. Every layer computes in `dtype` and keeps float32 parameters and statistics.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from glcic_jax.networks import operators
+
+EPSILON = 1e-5
+"""Added to the variance in batch normalisation."""
+
+_kernel_init = nn.initializers.he_normal()
+
+
+class Conv(nn.Module):
+    """Convolution with a bias; the input is padded by zeros so that stride 1 keeps the size."""
+
+    features: int
+    size: int = 3
+    stride: int = 1
+    dilation: int = 1
+    dtype: jnp.dtype = jnp.float32
+    use_bias: bool = True
+    zero_init: bool = False
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        shape = (self.size, self.size, x_BxHxWxC.shape[-1], self.features)
+        init = nn.initializers.zeros_init() if self.zero_init else _kernel_init
+        kernel = self.param("kernel", init, shape)
+        y = operators.convolve(
+            x_BxHxWxC.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            dilation=self.dilation,
+        )
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+            y = y + bias.astype(self.dtype)
+        return y
+
+
+class ConvTranspose(nn.Module):
+    """4x4 transposed convolution of stride 2: doubles height and width. No bias."""
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        # Each output pixel sums a quarter of the taps, so the fan-in is that of a 2x2 kernel.
+        init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
+        kernel = self.param("kernel", init, (4, 4, x_BxHxWxC.shape[-1], self.features))
+        return operators.convolve_transpose(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
+
+
+class InterpolatedConv(nn.Module):
+    """Every pixel twice along both axes, then a 3x3 convolution: doubles the map. No bias."""
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", _kernel_init, (3, 3, x_BxHxWxC.shape[-1], self.features))
+        return operators.convolve_doubled(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
+
+
+class NormReLU(nn.Module):
+    """Batch normalisation over batch, height and width, then ReLU.
+
+    `axis_name` is the mapped axis over which `jax.pmap` or `shard_map` spreads the batch; under
+    `jit` with a sharded batch the statistics span the whole batch by themselves.
+    """
+
+    momentum: float
+    dtype: jnp.dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        norm = nn.BatchNorm(
+            use_running_average=not train,
+            momentum=self.momentum,
+            epsilon=EPSILON,
+            dtype=self.dtype,
+            axis_name=self.axis_name if train else None,
+            name="norm",
+        )
+        return nn.relu(norm(x))

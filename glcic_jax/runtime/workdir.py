@@ -1,0 +1,142 @@
+"""The directory of a run: whether it may be used, and its `config.json`."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from glcic_jax.config import saved
+from glcic_jax.config.settings import Config
+from glcic_jax.errors import UserError
+from glcic_jax.runtime import files, jobs
+
+CONFIG_NAME = "config.json"
+
+
+def check_workdir(workdir: Path, config: Config) -> None:
+    """Whether a run of `config` may start or go on in `workdir`. Writes nothing.
+
+    Raises:
+        UserError: `workdir` is a file or an address, can't be written to, holds a run whose
+            configuration differs, or checkpoints without a configuration.
+    """
+    workdir = Path(workdir)
+    if re.match(r"[a-z0-9]{2,}:/", str(workdir)):  # Path makes one slash of two
+        raise UserError(
+            f"--workdir is {workdir}; it must be a directory of this machine. To use a bucket, "
+            "mount it, see docs/tpu.md"
+        )
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"{workdir} is a file; --workdir needs a directory")
+    with _write_errors(workdir):
+        if (workdir / CONFIG_NAME).exists():
+            _require_resumable(workdir, load_config(workdir), config)
+        else:
+            _require_no_foreign_checkpoints(workdir)
+        files.probe(workdir)
+
+
+def check_shared(workdir: Path) -> None:
+    """Whether all processes of a job see the same `workdir`. Leaves nothing behind.
+
+    Raises:
+        UserError: in all processes, if one doesn't see what the first one writes there.
+    """
+    if jax.process_count() == 1:
+        return
+    workdir = Path(workdir)
+    with contextlib.ExitStack() as probe:
+
+        def write() -> str:
+            with _write_errors(workdir):
+                directory = files.nearest_existing(workdir)
+                file = probe.enter_context(tempfile.NamedTemporaryFile(dir=directory))
+                return Path(file.name).name
+
+        name = jobs.from_first(write)
+        seen = jobs.gather(lambda: (files.nearest_existing(workdir) / name).exists())
+    if not all(seen):
+        raise UserError(
+            f"process {seen.index(False)} does not see what process 0 writes to {workdir}; "
+            "--workdir must be a directory that all machines share"
+        )
+
+
+def open_workdir(workdir: Path, config: Config) -> None:
+    """Make `workdir` and write `config.json`; call it after `check_workdir`.
+
+    The file is only replaced where settings changed that a resumed run may change. Of several
+    processes only the first does anything.
+
+    Raises:
+        UserError: as `check_workdir`; nothing is written then.
+    """
+    if not jobs.is_first():
+        return
+    workdir = Path(workdir)
+    check_workdir(workdir, config)
+    path = workdir / CONFIG_NAME
+    if path.exists() and load_config(workdir) == config:
+        return
+    with _write_errors(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        text = saved.to_json(config)
+        files.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _write_errors(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"can't write to {workdir}: {error.strerror or error}; choose another --workdir"
+        ) from error
+
+
+def load_config(workdir: Path) -> Config:
+    """The configuration of the run in `workdir`.
+
+    Raises:
+        UserError: there is no run, or its configuration can't be read.
+    """
+    path = Path(workdir) / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"no training run in {workdir}: {path} is missing; give the --workdir of a train.py run"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't read {path}: {error}") from error
+    try:
+        return saved.from_json(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _require_resumable(workdir: Path, old: Config, new: Config) -> None:
+    fields = saved.differences(old, new)
+    if fields:
+        listed = "; ".join(fields[:4]) + (f"; {len(fields) - 4} more" if len(fields) > 4 else "")
+        raise UserError(
+            f"{workdir} holds a run with other settings ({listed}).\n"
+            "Give another --workdir, or the old values to resume it."
+        )
+
+
+def _require_no_foreign_checkpoints(workdir: Path) -> None:
+    if not workdir.is_dir():
+        return
+    for entry in sorted(workdir.iterdir()):
+        name = entry.name.lower()
+        if name.isdigit() or "checkpoint" in name or name.endswith((".ckpt", ".pt", ".msgpack")):
+            raise UserError(
+                f"{workdir} has no config.json but holds {entry.name}, which this program can't "
+                "have written for a new run; choose another --workdir"
+            )

@@ -1,0 +1,398 @@
+"""The training loop: phases, cadence, the check for finite losses, saving and resuming.
+
+The mathematics of a step is in `steps.py`; what a run writes is in `writers.py` and
+`checkpoint.py`; validation is the one evaluation loop of `evaluation.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from glcic_jax.config.checks import check
+from glcic_jax.config.saved import generator_differences
+from glcic_jax.config.settings import Config, MaskConfig, Phase, phase_of, total_steps
+from glcic_jax.data.pipeline import TrainingData, open_training, require_same
+from glcic_jax.data.sources import ImageSet, open_evaluation
+from glcic_jax.errors import UserError
+from glcic_jax.evaluation import reporting
+from glcic_jax.evaluation.loop import MODEL, evaluate, model_completer
+from glcic_jax.imaging.masks import Protocol
+from glcic_jax.inpainting.inpaint import find_generator
+from glcic_jax.runtime import devices, jobs
+from glcic_jax.runtime.checkpoints import Checkpoints
+from glcic_jax.runtime.journal import SATURATED, is_saturated
+from glcic_jax.runtime.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
+from glcic_jax.training.state import (
+    TrainState,
+    abstract_train_state,
+    create_train_state,
+    generator_variables,
+)
+from glcic_jax.training.steps import STEPS, Recipe, build_recipe
+from glcic_jax.training.writers import Writers
+
+Step = Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]
+
+_VALIDATION_SEED = 0
+_VALIDATION_BATCH = 256
+
+
+def train(workdir: Path, config: Config) -> None:
+    """Run, or go on with, the training run in `workdir` until its last step.
+
+    SIGTERM and Ctrl-C save a checkpoint and return; a second Ctrl-C stops at once. All processes of
+    a job must call it alike.
+
+    Args:
+        workdir: made if it does not exist.
+        config: must agree with the run that is there already, see `config_json.differences`.
+
+    Raises:
+        UserError: a setting, a source of data or `workdir` can't be used (nothing is written
+            then), or a loss is no longer finite (the last good checkpoint stays). An error of one
+            process before the first step is raised in all.
+    """
+    check(config)
+    mesh = devices.batch_mesh()
+    devices.check_batch(config.data.batch_size, mesh)
+    jobs.together(lambda: check_workdir(workdir, config))
+    check_shared(workdir)
+    validation_images = jobs.together(lambda: open_evaluation(config, "validation"))
+    with jobs.together(lambda: open_training(config)) as training_data:
+        require_same([validation_images])
+        training_data.require_same()
+        if not (Path(workdir) / CONFIG_NAME).exists():
+            jobs.together(lambda: _initial_variables(config))  # raises before any write
+        jobs.together(lambda: open_workdir(workdir, config))
+        with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
+            state = _start_or_resume(config, mesh, checkpoints, training_data)
+            start = int(state.step)
+            active = jobs.is_first()
+            with Writers(workdir, total_steps(config), start, active=active) as writers:
+                _announce(writers, config, mesh, state)
+                loop = _Loop(config, mesh, checkpoints, writers, validation_images)
+                loop.run(state, training_data)
+
+
+def compile_step(
+    recipe: Recipe, phase: Phase, mesh: Mesh, resident: jax.Array | None = None
+) -> Step:
+    """One phase's step, jitted over the mesh; donates the state.
+
+    Args:
+        recipe: settings, networks and update rules.
+        phase: completion, discriminator or joint.
+        mesh: the batch is sharded over its axis, the state is on all devices.
+        resident: uint8 image_NxSxSx3 on all devices, if batches are int32 indices_B into it;
+            otherwise batches are uint8 image_BxSxSx3.
+    """
+    step = functools.partial(STEPS[phase], recipe)
+
+    def on_images(state, images):
+        images = jax.lax.with_sharding_constraint(images, devices.batch_sharded(mesh))
+        return step(state, images)
+
+    def on_indices(state, indices, resident):
+        return on_images(state, resident[indices])
+
+    jitted: Any = jax.jit(
+        on_images if resident is None else on_indices,
+        donate_argnums=0,
+        out_shardings=devices.replicated(mesh),
+        compiler_options=devices.compiler_options(mesh.devices.flat[0].platform),
+    )
+    if resident is None:
+        return jitted
+    return lambda state, indices: jitted(state, indices, resident)
+
+
+def _start_or_resume(
+    config: Config, mesh: Mesh, checkpoints: Checkpoints, training_data: TrainingData
+) -> TrainState:
+    restored = checkpoints.restore_latest(abstract_train_state(config, devices.replicated(mesh)))
+    if restored is not None:
+        return restored[1]
+    initial = jobs.together(lambda: _initial_variables(config))
+    create = jax.jit(
+        create_train_state,
+        static_argnums=1,
+        out_shardings=devices.replicated(mesh),
+        # Runs once: what optimizing its dozens of random draws costs is never earned back.
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
+    mean_pixel = jobs.together(lambda: training_data.mean_pixel)
+    return create(jax.random.key(config.seed), config, mean_pixel, initial)
+
+
+def _initial_variables(config: Config) -> Any:
+    """Variables of the generator that `config.initial` names, or None.
+
+    Raises:
+        UserError: there is none, or it is another network than `config`'s.
+    """
+    if not config.initial:
+        return None
+    trained, _, variables = find_generator(config.initial)
+    fields = generator_differences(trained, config)
+    if fields:
+        raise UserError(
+            f"--initial {config.initial} is another network than this run's "
+            f"({'; '.join(fields)}); set these options alike"
+        )
+    return jax.tree.map(np.asarray, variables)
+
+
+def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -> None:
+    counts = [
+        sum(leaf.size for leaf in jax.tree.leaves(network.params))
+        for network in (state.generator, state.discriminator)
+    ]
+    kind = mesh.devices.flat[0].device_kind
+    shared = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    writers.message(
+        f"{mesh.size} device(s){shared} ({kind}); completion network {counts[0]:,} parameters, "
+        f"discriminators {counts[1]:,}; steps {int(state.step)} to {total_steps(config)}"
+    )
+
+
+def validation_protocol(config: MaskConfig) -> Protocol:
+    """The evaluation protocol that comes nearest to the holes of training; mixed: rectangle."""
+    if config.kind == "rectangles" or config.kind == "mixed":
+        return "rectangle"
+    return config.kind
+
+
+class _Loop:
+    """Steps from one state to the end of the run, with everything that happens in between."""
+
+    def __init__(
+        self,
+        config: Config,
+        mesh: Mesh,
+        checkpoints: Checkpoints,
+        writers: Writers,
+        validation_images: ImageSet,
+    ):
+        self._config = config
+        self._mesh = mesh
+        self._recipe = build_recipe(config)
+        self._checkpoints = checkpoints
+        self._writers = writers
+        self._validation_images = validation_images
+        self._window = _Window(config.data.batch_size)
+        self._told_saturated = False
+
+    def run(self, state: TrainState, training_data: TrainingData) -> None:
+        loop, total = self._config.loop, total_steps(self._config)
+        start = int(state.step)
+        if start >= total:
+            self._writers.message(f"the run is complete: {total} steps are done")
+            return
+        steps = self._steps(training_data)
+        batches = training_data.batches(
+            start, process_index=jax.process_index(), process_count=jax.process_count()
+        )
+        with _StopSignals() as stop:
+            for done in range(start + 1, total + 1):
+                phase = phase_of(done - 1, self._config.phases)
+                with self._window.waiting():
+                    batch = devices.put_batch(self._mesh, next(batches))
+                state, terms = steps[phase](state, batch)
+                self._window.add(done, phase, terms)
+
+                # Read once: a signal that comes later in this pass is served by the next one.
+                stopped_by = stop.after(done)
+                last = done == total or bool(stopped_by)
+                if last or done % loop.log_every == 0 or self._phase_ends(done):
+                    self._flush()
+                validate = done % loop.validate_every == 0 or done == total
+                if last or validate or done % loop.save_every == 0:
+                    self._flush()
+                    score = self._validate(done, state) if validate else None
+                    self._checkpoints.save(done, state, score=score)
+                    self._window.restart()
+                if stopped_by and done < total:
+                    self._checkpoints.wait()
+                    self._writers.message(
+                        f"{stopped_by}: saved step {done}; the same command goes on from there"
+                    )
+                    return
+        self._checkpoints.wait()
+        self._writers.message(f"finished {total} steps")
+
+    def _steps(self, training_data: TrainingData) -> dict[Phase, Step]:
+        resident = None
+        if training_data.resident is not None:
+            resident = devices.put_replicated(self._mesh, training_data.resident)
+        phases: tuple[Phase, ...] = ("completion", "discriminator", "joint")
+        return {phase: compile_step(self._recipe, phase, self._mesh, resident) for phase in phases}
+
+    def _phase_ends(self, done: int) -> bool:
+        phases = self._config.phases
+        return phase_of(done - 1, phases) != phase_of(done, phases)
+
+    def _flush(self) -> None:
+        """Fetch the losses since the last call, check that they are finite, report them."""
+        if self._window.empty:
+            return
+        record = self._window.close()
+        self._writers.scalars(
+            record.step,
+            record.phase,
+            record.images_per_second,
+            record.terms,
+            data_wait=record.data_wait,
+        )
+        losses = {
+            name: value
+            for name, value in record.terms.items()
+            if not any(kind in name for kind in ("norm", "accuracy", "ratio", "scale"))
+        }
+        self._writers.progress(record.step, record.phase, losses, record.images_per_second)
+        if record.phase == "joint" and not self._told_saturated and is_saturated(record.terms):
+            self._told_saturated = True
+            self._writers.message(
+                f"warning: at step {record.step} the discriminators are right on at least "
+                f"{SATURATED:.0%} of real and of completed images, so the generator learns little "
+                "from them; a lower optimizer.discriminator-learning-rate or model.spectral-norm "
+                "may help"
+            )
+
+    def _validate(self, done: int, state: TrainState) -> float:
+        """Score the validation images, draw some; returns the hole's mean PSNR in dB."""
+        variables = devices.local_copy(generator_variables(state))
+        completer = model_completer(self._recipe.generator, variables)
+        protocol = validation_protocol(self._config.masks)
+        results = evaluate(
+            {MODEL: completer},
+            self._validation_images,
+            protocol=protocol,
+            seed=_VALIDATION_SEED,
+            batch_size=_VALIDATION_BATCH,
+            limit=self._config.loop.validation_images,
+        )
+        hole = results.summary(MODEL, "hole")
+        whole = results.summary(MODEL, "whole")
+        scores = {
+            "hole_psnr": hole["psnr"],
+            "hole_l1": hole["l1"],
+            "whole_psnr": whole["psnr"],
+            "whole_ssim": whole["ssim"],
+        }
+        self._writers.validation(done, scores)
+        if jobs.is_first():
+            sheet = reporting.picture_grid(
+                {"completed": completer},
+                self._validation_images,
+                protocol=protocol,
+                seed=_VALIDATION_SEED,
+                count=self._config.loop.sample_images,
+            )
+            self._writers.grid(done, sheet)
+        self._writers.message(
+            f"validation at step {done}: hole PSNR {hole['psnr']:.2f} dB, "
+            f"whole SSIM {whole['ssim']:.3f}"
+        )
+        return hole["psnr"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """Means over the steps of one window, as Python numbers; `data_wait` is a share of time."""
+
+    step: int
+    phase: Phase
+    terms: dict[str, float]
+    images_per_second: float
+    data_wait: float
+
+
+class _Window:
+    """The steps since the last report. Their losses stay on the device until it is closed."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self.restart()
+
+    @property
+    def empty(self) -> bool:
+        return not self._steps
+
+    def restart(self) -> None:
+        self._steps: list[tuple[int, Phase, dict[str, jax.Array]]] = []
+        self._waited = 0.0
+        self._started = time.perf_counter()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent inside counts as waiting for data."""
+        started = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - started
+
+    def add(self, step: int, phase: Phase, terms: dict[str, jax.Array]) -> None:
+        self._steps.append((step, phase, terms))
+
+    def close(self) -> _Record:
+        """Raise a `UserError` if a term is not finite; start the next window."""
+        steps, fetched = self._steps, jax.device_get([terms for _, _, terms in self._steps])
+        seconds = time.perf_counter() - self._started
+        for (step, phase, _), terms in zip(steps, fetched, strict=True):
+            for name, value in terms.items():
+                if not math.isfinite(value):
+                    raise UserError(
+                        f"{name} is {value} at step {step} ({phase} phase); the run stops and its "
+                        "last good checkpoint stays. A lower optimizer.learning-rate may help"
+                    )
+        step, phase, _ = steps[-1]
+        means = {name: float(np.mean([terms[name] for terms in fetched])) for name in fetched[-1]}
+        rate = len(steps) * self._batch_size / seconds
+        record = _Record(step, phase, means, rate, self._waited / seconds)
+        self.restart()
+        return record
+
+
+class _StopSignals:
+    """Turns SIGTERM and the first Ctrl-C into the wish to stop; after Ctrl-C it works as before.
+
+    In a job a signal to one process stops all, after the same step. There JAX handles SIGTERM from
+    the start of the job on, and Ctrl-C is passed to it.
+    """
+
+    def __init__(self) -> None:
+        self._requested = ""
+        self._shared = jax.process_count() > 1
+
+    def after(self, step: int) -> str:
+        """Why to stop after this step; "" to go on. To be asked once for each step."""
+        if self._shared:
+            return "a stop signal" if jobs.stop_requested(step) else ""
+        return self._requested
+
+    def __enter__(self) -> _StopSignals:
+        numbers = (signal.SIGINT,) if self._shared else (signal.SIGTERM, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._request) for number in numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, _frame: FrameType | None) -> None:
+        self._requested = signal.Signals(number).name
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._shared:
+            signal.raise_signal(signal.SIGTERM)

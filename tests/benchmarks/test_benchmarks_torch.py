@@ -1,0 +1,244 @@
+"""The PyTorch side of the benchmarks computes what ours does."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import replace
+
+from glcic_jax.imaging.fills import harmonic_fill
+from glcic_jax.training import steps
+from glcic_jax.training.state import create_train_state
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[benchmarks]'")
+
+torch.set_num_threads(1)  # small arrays, and other processes may want the cores
+
+from benchmarks import operators, torch_fill, torch_glcic, torch_steps  # noqa: E402
+
+CONSTANT = {"schedule": "constant", "warmup_steps": 0}
+VARIANTS = {
+    "photos": {"optimizer": CONSTANT | {"ema_decay": 0.9}},
+    "study": {
+        "model": {"fusion": "separate", "fill": "mean", "dilated_residual": False},
+        "optimizer": CONSTANT | {"name": "adam"},
+        "losses": {"global_weight": 0.3, "local_weight": 0.2},
+    },
+    "paper": {
+        "image_size": 32,
+        "model": {"fill": "mean", "dilated_residual": False},
+        "losses": {"reconstruction": "absolute", "joint_weight": 0.3},
+        "optimizer": CONSTANT
+        | {"name": "adadelta", "learning_rate": 1.0, "discriminator_learning_rate": 1.0},
+    },
+}
+
+
+def host(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def variables(network):
+    return {"params": host(network.params), "batch_stats": host(network.batch_stats)}
+
+
+def planes(image):
+    """image_BxHxWxC as a PyTorch tensor image_BxCxHxW."""
+    return torch.from_numpy(np.array(image)).permute(0, 3, 1, 2)
+
+
+class Pair:
+    """The same state and batch on both sides."""
+
+    def __init__(self, config, images):
+        self.recipe = steps.build_recipe(config)
+        create = jax.jit(create_train_state, static_argnums=1)
+        state = create(jax.random.key(3), config, np.full(3, 0.4, np.float32))
+        # A last layer of zeros, as training starts with, would hide the layers before it.
+        output = state.generator.params["output"]
+        kernel = 0.1 * jax.random.normal(jax.random.key(4), output["kernel"].shape)
+        output = output | {"kernel": kernel}
+        params = state.generator.params | {"output": output}
+        generator = dataclasses.replace(state.generator, params=params)
+        average = state.average and {
+            "params": jax.tree.map(jnp.copy, params),
+            "batch_stats": state.average["batch_stats"],
+        }
+        self.state = dataclasses.replace(state, generator=generator, average=average)
+        self.images = images
+
+    def trainer_of(self, state):
+        """A fresh PyTorch trainer with the weights of `state`."""
+        trainer = torch_steps.Trainer(self.recipe.config, np.asarray(state.mean_pixel))
+        torch_glcic.load_generator(trainer.generator, variables(state.generator))
+        torch_glcic.load_discriminator(trainer.discriminator, variables(state.discriminator))
+        trainer.restart_average()
+        return trainer
+
+    @functools.cached_property
+    def batch(self):
+        def draw():
+            batch = steps._draw_batch(self.recipe, self.state, self.images)
+            return batch.image, batch.mask, batch.corner, batch.real_corner
+
+        return steps._Batch(*jax.jit(draw)())
+
+    @functools.cached_property
+    def torch_batch(self):
+        corners = [np.array(c, np.int64) for c in (self.batch.corner, self.batch.real_corner)]
+        return torch_steps.Batch(
+            planes(self.batch.image),
+            planes(self.batch.mask),
+            *(torch.from_numpy(corner) for corner in corners),
+        )
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return {}
+
+
+@pytest.fixture
+def pair(variant, pairs, tiny_config, photo_crops):
+    config = replace(tiny_config, **VARIANTS[variant])
+    side = config.image_size
+    if variant not in pairs:
+        pairs[variant] = Pair(config, jnp.asarray(photo_crops[:, :side, :side]))
+    return pairs[variant]
+
+
+def assert_close(ours, theirs, tolerance=2e-5):
+    np.testing.assert_allclose(
+        np.asarray(ours), theirs.detach().numpy(), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize(
+    ("variant", "train"), [("photos", False), ("photos", True), ("study", False), ("paper", False)]
+)
+def test_networks_agree(pair, train):
+    state, batch = pair.state, pair.torch_batch
+    trainer = pair.trainer_of(state)
+    constants = {"constants": {"mean_pixel": state.mean_pixel}}
+    apply = jax.jit(pair.recipe.generator.apply, static_argnames=("train", "mutable"))
+    options = {"train": train, "mutable": ("batch_stats",)}
+    ours, _ = apply(
+        variables(state.generator) | constants, pair.batch.image, pair.batch.mask, **options
+    )
+    trainer.generator.train(train)
+    theirs = trainer.generator(batch.image, batch.mask)
+    assert_close(ours, theirs.permute(0, 2, 3, 1))
+
+    window = torch_steps.crop(batch.image, batch.corner, trainer._window)
+    apply = jax.jit(pair.recipe.discriminator.apply, static_argnames=("train", "mutable"))
+    our_window = jnp.asarray(window.permute(0, 2, 3, 1).numpy())
+    ours, _ = apply(variables(state.discriminator), pair.batch.image, our_window, **options)
+    trainer.discriminator.train(train)
+    for name, logits in trainer.discriminator(batch.image, window).items():
+        assert_close(ours[name], logits)
+
+
+@pytest.mark.parametrize(
+    ("variant", "phase"),
+    [
+        ("photos", "completion"),
+        ("photos", "discriminator"),
+        ("photos", "joint"),
+        ("study", "joint"),
+        ("paper", "joint"),
+    ],
+)
+def test_steps_agree(pair, phase, monkeypatch):
+    """Same terms, and the same networks after the update."""
+    batch = pair.batch
+    monkeypatch.setattr(steps, "_draw_batch", lambda *_: batch)
+    after, ours = jax.jit(functools.partial(steps.STEPS[phase], pair.recipe))(
+        pair.state, pair.images
+    )
+    update = {"completion": "completion", "discriminator": "discriminate", "joint": "joint"}
+    trainer = pair.trainer_of(pair.state)
+    theirs = getattr(trainer, update[phase])(pair.torch_batch)
+    assert set(ours) == set(theirs)
+    for name, value in ours.items():
+        np.testing.assert_allclose(float(value), float(theirs[name]), rtol=2e-3, err_msg=name)
+
+    before, expected = pair.trainer_of(pair.state), pair.trainer_of(after)
+    for network in ("generator", "discriminator"):
+        start, wanted = (getattr(side, network).state_dict() for side in (before, expected))
+        for name, value in getattr(trainer, network).state_dict().items():
+            # PyTorch counts batches, and its running variance is the unbiased one.
+            if "num_batches" not in name and "running_var" not in name:
+                assert_moved_alike(start[name], wanted[name], value, name)
+    if after.average:
+        average = dataclasses.replace(after.generator, **after.average)
+        expected = pair.trainer_of(dataclasses.replace(after, generator=average))
+        triples = zip(before.average, expected.average, trainer.average, strict=True)
+        parameters = len(list(trainer.generator.parameters()))
+        for number, (start, wanted, value) in enumerate(triples):
+            # Then come running means and variances in turn; PyTorch's variance is the unbiased one.
+            if number < parameters or (number - parameters) % 2 == 0:
+                assert_moved_alike(start, wanted, value, f"average {number}")
+
+
+def assert_moved_alike(start, wanted, value, name):
+    """All but a few entries agree: where a gradient is nearly zero, Adam's sign is rounding."""
+    moved = (wanted - start).abs().max()
+    apart = (wanted - value).abs() > 0.02 * moved
+    assert apart.float().mean() < 0.02, name
+
+
+def test_harmonic_fill_agrees(photo_crops):
+    image = jnp.asarray(photo_crops[:, :31, :], jnp.float32) / 255
+    mask = np.zeros((8, 31, 32, 1), np.float32)
+    mask[:, 5:20, 9:30] = 1
+    mask[3] = 1
+    pixel = np.array([0.2, 0.5, 0.7], np.float32)
+    ours = jax.jit(harmonic_fill)(image, jnp.asarray(mask), jnp.asarray(pixel))
+    mean_pixel = torch.from_numpy(pixel).view(1, 3, 1, 1)
+    filled = torch.where(planes(mask) > 0.5, mean_pixel, planes(image))
+    theirs = torch_fill.harmonic_fill(filled, planes(mask), mean_pixel)
+    assert_close(ours, theirs.permute(0, 2, 3, 1))
+
+
+def test_torch_draws_what_training_draws(tiny_config, photo_crops):
+    """Holes of the right sides, inside the image and inside their windows."""
+    trainer = torch_steps.Trainer(tiny_config, np.full(3, 0.5))
+    images = torch.from_numpy(photo_crops[:, :16, :16].repeat(64, axis=0))
+    batch = trainer.draw(images)
+    hole = batch.mask[:, 0]
+    height = hole.amax(2).sum(1)
+    assert (height.min(), height.max()) == (4, 8)
+    assert torch.equal(hole.sum((1, 2)), height * hole.amax(1).sum(1))
+    inside = torch_steps.crop(batch.mask, batch.corner, 8)
+    assert torch.equal(inside.sum((1, 2, 3)), hole.sum((1, 2)))
+    upright = images.permute(0, 3, 1, 2).float() / 255
+    kept = (batch.image == upright).flatten(1).all(1)
+    assert 0.3 < kept.float().mean() < 0.7
+    assert torch.equal(batch.image[~kept], upright[~kept].flip(3))
+
+
+@pytest.mark.parametrize("which", operators._PASSES)
+@pytest.mark.parametrize(
+    "operator",
+    [
+        operators._Operator("strided", 16, 3, 8, 5, 2, 1, False),
+        operators._Operator("dilated", 16, 4, 8, 3, 1, 2, False),
+        operators._Operator("transposed", 8, 6, 4, 4, 2, 1, True),
+    ],
+    ids=lambda operator: operator.name,
+)
+def test_operators_agree(operator, which):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, operator.side, operator.side, operator.channels), np.float32)
+    kernel = rng.standard_normal(operator.kernel_shape, np.float32)
+    ours = operators._our_run(operator, which, x, kernel)(1)
+    theirs = operators._their_run(operator, which, x, kernel)(1)
+    order = (0, 2, 3, 1)
+    if which == "kernel gradient":
+        order = (2, 3, 0, 1) if operator.doubles else (2, 3, 1, 0)
+    np.testing.assert_allclose(theirs.permute(order), ours, rtol=1e-4, atol=1e-3)

@@ -1,0 +1,169 @@
+"""Generators as files: the same results, and clear words for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+from support import initialise, replace
+
+from examples import export_generator
+from glcic_jax import inpaint_fn, load_generator
+from glcic_jax.config.settings import Config, ModelConfig, PhaseConfig
+from glcic_jax.errors import UserError
+from glcic_jax.inpainting import generators
+from glcic_jax.inpainting.inpaint import Run
+from glcic_jax.networks.registry import build_generator
+from glcic_jax.training.loop import train
+
+
+@pytest.fixture(scope="module")
+def config():
+    return Config(model=ModelConfig(width=4, dilations=(2,)))
+
+
+@pytest.fixture(scope="module")
+def variables(config):
+    image, mask = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 32, 32, 1), np.float32)
+    fresh = initialise(build_generator(config), jax.random.key(0), image, mask)
+    # The output layer starts at zero; the noise must show in it without saturating the image.
+    noise = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: leaf + 0.02 * noise.normal(size=leaf.shape), fresh)
+
+
+def test_a_file_completes_as_what_was_saved(config, variables, photo_crops, tmp_path):
+    path = tmp_path / "generator.npz"
+    generators.save_generator(path, config, variables, {"step": 3})
+    mask = np.zeros(photo_crops.shape[:3], bool)
+    mask[:, 5:20, 8:17] = True
+    want = inpaint_fn(build_generator(config), variables, photo_crops, mask)
+    assert 0 < np.median(want[mask]) < 255
+    np.testing.assert_array_equal(inpaint_fn(*load_generator(path), photo_crops, mask), want)
+    assert generators.load_file(path)[0] == config
+
+
+def test_what_is_no_generator_is_refused(variables, tmp_path):
+    path = tmp_path / "generator.npz"
+    for content in (b"", b"text", b"PK\x03\x04 cut short"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="is not a generator that"):
+            load_generator(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserError, match="is not a generator that"):
+        load_generator(path)
+    other = Config(model=ModelConfig(width=8, dilations=(2,)))
+    generators.save_generator(path, other, variables, {})
+    with pytest.raises(UserError, match="are not those of the network"):
+        load_generator(path)
+
+
+def test_damage_is_told(config, variables, tmp_path):
+    """Wrong bytes are refused; or they stood in a date of the archive, and change nothing."""
+    path = tmp_path / "generator.npz"
+    generators.save_generator(path, config, variables, {})
+    sound = path.read_bytes()
+    refused = 0
+    for place in range(60, len(sound), len(sound) // 40):
+        damaged = bytearray(sound)
+        damaged[place : place + 8] = bytes(value ^ 0xFF for value in sound[place : place + 8])
+        path.write_bytes(bytes(damaged))
+        try:
+            _, loaded = load_generator(path)
+        except UserError:
+            refused += 1
+        else:
+            chex.assert_trees_all_equal(loaded, variables)
+    assert refused > 20
+
+
+def test_a_file_of_a_later_version_says_so(config, variables, tmp_path, monkeypatch):
+    path = tmp_path / "generator.npz"
+    later = generators.to_json(config).replace('"image_size"', '"image_sides"')
+    monkeypatch.setattr(generators, "to_json", lambda _: later)
+    generators.save_generator(path, config, variables, {})
+    with pytest.raises(UserError, match="unknown field image_sides; it was written by another"):
+        load_generator(path)
+
+
+def test_a_file_is_kept_where_it_cannot_be_replaced(config, variables, tmp_path):
+    path = tmp_path / "none" / "generator.npz"
+    with pytest.raises(UserError, match="can't write"):
+        generators.save_generator(path, config, variables, {})
+    path = tmp_path / "no_suffix"
+    generators.save_generator(path, config, variables, {})
+    chex.assert_trees_all_equal(load_generator(path)[1], variables)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["no_suffix"]
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(UserError, match=r"no pretrained generator 'cifar10'.*: cifar100"):
+        load_generator("cifar10")
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        load_generator("no/such/run")
+
+
+def test_the_packages_generator_beats_its_own_start(photo_crops):
+    """On real crops, none of them CIFAR's, its fill is nearer to the truth than the smooth one."""
+    from glcic_jax.imaging.classical import classical_fills
+
+    assert generators.names() == ["cifar100"]
+    generator, variables = load_generator("cifar100")
+    mask = np.zeros(photo_crops.shape[:3], np.float32)
+    mask[:, 9:21, 10:20] = 1
+    completed = inpaint_fn(generator, variables, photo_crops, mask)
+    blanked = np.where(mask[..., None] > 0, np.uint8(0), photo_crops)
+    mean_pixel = classical_fills(variables["constants"]["mean_pixel"])["mean_pixel"]
+    plain = mean_pixel(blanked, mask[..., None])
+    errors = [
+        np.square(image.astype(float) - photo_crops)[mask > 0].mean()
+        for image in (completed, plain)
+    ]
+    assert errors[0] < errors[1] / 3
+
+
+def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_path):
+    path, workdir = tmp_path / "generator.npz", tmp_path / "run"
+    generators.save_generator(path, config, variables, {})
+    short = replace(
+        config,
+        initial=str(path),
+        model={"discriminator_width": 4, "dense_features": 8},
+        data={"batch_size": 4},
+        optimizer={"learning_rate": 1e-12},
+        phases=PhaseConfig(1, 0, 0),
+        loop={"validation_images": 4},
+    )
+    train(workdir, short)
+    _, loaded = load_generator(workdir)
+    for kind in ("params", "constants"):
+        chex.assert_trees_all_close(loaded[kind], variables[kind], atol=1e-6)
+    path.unlink()
+    train(workdir, short)
+
+
+def test_another_network_is_no_start(config, variables, tmp_path):
+    path = tmp_path / "generator.npz"
+    generators.save_generator(path, config, variables, {})
+    wider = replace(config, initial=str(path), model={"width": 6})
+    with pytest.raises(UserError, match=r"model\.width: 4 -> 6"):
+        train(tmp_path / "run", wider)
+    with pytest.raises(UserError, match="nothing"):
+        train(tmp_path / "run", replace(config, initial="nothing"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_mean_of_several_runs(config, variables):
+    def a_run(factor, run_config=config):
+        return Run(run_config, None, jax.tree.map(lambda leaf: leaf * factor, variables), 1)
+
+    arguments = export_generator.Arguments((Path("a"), Path("b")), Path("x.npz"))
+    found = export_generator._mean_variables([a_run(1), a_run(3)], arguments)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
+    chex.assert_trees_all_close(found, a_run(2).variables, rtol=1e-6)
+    other = replace(config, model={"dilations": (4,)})
+    with pytest.raises(UserError, match=r"a has another network than b.*dilations"):
+        export_generator._mean_variables([a_run(1, other), a_run(1)], arguments)
