@@ -14,7 +14,7 @@ from glcic_jax.config.saved import generator_differences
 from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from glcic_jax.inpainting.inpaint import Run
+    from glcic_jax.inpainting.generators import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ def main() -> None:
         raise UserError(f"--output {arguments.output}: give a .npz file in a directory that exists")
     if not arguments.workdir:
         raise UserError("--workdir names no run; give one or more")
-    from glcic_jax.inpainting.generators import save_generator
-    from glcic_jax.inpainting.inpaint import load_run
+    from glcic_jax.inpainting.generator_files import save_generator
+    from glcic_jax.inpainting.generators import load_run
 
     runs = [load_run(workdir, arguments.checkpoint) for workdir in arguments.workdir]
     steps = [loaded.step for loaded in runs]

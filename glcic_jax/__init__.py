@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from glcic_jax.config.presets import PRESETS as PRESETS
     from glcic_jax.config.settings import Config as Config
     from glcic_jax.errors import UserError as UserError
+    from glcic_jax.inpainting.generators import load_generator as load_generator
     from glcic_jax.inpainting.inpaint import complete as complete
     from glcic_jax.inpainting.inpaint import inpaint_fn as inpaint_fn
-    from glcic_jax.inpainting.inpaint import load_generator as load_generator
 
 __version__ = "0.1.0"
 
@@ -24,7 +24,7 @@ _HOME = {
     "UserError": "errors",
     "complete": "inpainting.inpaint",
     "inpaint_fn": "inpainting.inpaint",
-    "load_generator": "inpainting.inpaint",
+    "load_generator": "inpainting.generators",
 }
 __all__ = ["PRESETS", "Config", "UserError", "complete", "inpaint_fn", "load_generator"]
 

@@ -26,10 +26,11 @@ from glcic_jax.errors import UserError
 from glcic_jax.evaluation import intervals, loop, metrics
 from glcic_jax.evaluation.classifier import Witness, load_classifier
 from glcic_jax.evaluation.loop import Results
+from glcic_jax.evaluation.model import model_completer
 from glcic_jax.imaging import classical
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.imaging.sheets import draw_sheet
-from glcic_jax.inpainting import inpaint
+from glcic_jax.inpainting import generators
 from glcic_jax.networks.context_encoder import ContextEncoder
 from glcic_jax.runtime.checkpoints import Which
 from glcic_jax.runtime.journal import (
@@ -65,7 +66,7 @@ class Contest(NamedTuple):
 class _Entrant(NamedTuple):
     name: str
     workdir: Path
-    run: inpaint.Run
+    run: generators.Run
     completer: Completer
 
 
@@ -149,13 +150,13 @@ def _enter(workdirs: Sequence[Path], checkpoint: Which) -> tuple[list[_Entrant],
         if name in _TAKEN:
             name = f"run {name}"
         try:
-            run = inpaint.load_run(workdir, checkpoint)
+            run = generators.load_run(workdir, checkpoint)
             if entrants:
                 _require_same_images(entrants[0], run)
         except UserError as error:
             left_out[name] = str(error)
             continue
-        completer = loop.model_completer(run.generator, run.variables)
+        completer = model_completer(run.generator, run.variables)
         entrants.append(_Entrant(name, workdir, run, completer))
     _require_any(entrants, left_out)
     return entrants, left_out
@@ -197,7 +198,7 @@ def _require_judgeable(image_size: int, limit: int | None) -> None:
         raise UserError("--classifier needs two images or more; --limit is 1")
 
 
-def _require_same_images(first: _Entrant, run: inpaint.Run) -> None:
+def _require_same_images(first: _Entrant, run: generators.Run) -> None:
     for what, one, other in (
         ("image-size", first.run.config.image_size, run.config.image_size),
         ("data.sources", first.run.config.data.sources, run.config.data.sources),
@@ -305,7 +306,7 @@ def _goals(results: Results, models: Sequence[str]) -> dict[str, Any]:
     return reached
 
 
-def _describe(workdir: Path, run: inpaint.Run) -> dict[str, Any]:
+def _describe(workdir: Path, run: generators.Run) -> dict[str, Any]:
     """What a run is and what it cost."""
     model, history = run.config.model, read_history(workdir / HISTORY)
     return {

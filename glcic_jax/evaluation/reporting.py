@@ -23,13 +23,14 @@ from glcic_jax.data.pipeline import require_same
 from glcic_jax.data.sources import Split, open_evaluation
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import comparison, metrics
-from glcic_jax.evaluation.loop import MODEL, Images, Results, evaluate, examples, model_completer
+from glcic_jax.evaluation.loop import MODEL, Images, Results, evaluate, examples
+from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.report import tables
 from glcic_jax.evaluation.report.page import check_directory, write_report
 from glcic_jax.imaging import classical, masks
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.imaging.sheets import draw_sheet
-from glcic_jax.inpainting import inpaint
+from glcic_jax.inpainting import generators
 from glcic_jax.runtime import files, jobs
 
 _COLUMNS = (
@@ -110,7 +111,7 @@ def evaluate_run(workdir: Path, scoring: Scoring) -> None:
             something else, or a file that can't be written. Nothing is written then.
     """
     check_scoring(scoring)
-    run = inpaint.load_run(workdir, scoring.checkpoint)
+    run = generators.load_run(workdir, scoring.checkpoint)
     jobs.from_first(lambda: _read_results(workdir / "results.json"))
     image_set = jobs.together(lambda: open_evaluation(run.config, scoring.split))
     require_same([image_set])
@@ -176,7 +177,7 @@ def compare_to_report(
 
 def _report(
     workdir: Path,
-    run: inpaint.Run,
+    run: generators.Run,
     split: Split,
     results: Results,
     completers: Mapping[str, Completer],

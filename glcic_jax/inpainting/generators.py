@@ -1,124 +1,70 @@
-"""Generators as single files: those that come with the package, and your own.
-
-A file holds the configuration, the generator's variables, float32, and notes such as the step they
-are from: no optimizer, no discriminators. It is read without executing anything that it says.
-"""
+"""Trained generators: from a run's directory, a single file, or by name."""
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
-import flax.traverse_util
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from glcic_jax.config.checks import check
-from glcic_jax.config.saved import from_json, to_json
 from glcic_jax.config.settings import Config
-from glcic_jax.errors import UserError
+from glcic_jax.inpainting.generator_files import load_file, load_pretrained
 from glcic_jax.networks.registry import Generator, build_generator
-from glcic_jax.runtime.files import UNREADABLE, save_arrays
-
-_CONFIG, _NOTES = "config.json", "notes.json"
-
-
-def names() -> list[str]:
-    """The generators that come with the package."""
-    folder = resources.files("glcic_jax") / "weights"
-    if not folder.is_dir():
-        return []
-    return sorted(f.name.removesuffix(".npz") for f in folder.iterdir() if f.name.endswith(".npz"))
+from glcic_jax.runtime.checkpoints import Checkpoints, Which
+from glcic_jax.runtime.workdir import load_config
+from glcic_jax.training.state import abstract_train_state, generator_variables
 
 
-def load_pretrained(name: str) -> tuple[Config, Generator, Any]:
-    """One of `names()`: its configuration, the generator and its variables.
+class Run(NamedTuple):
+    """A trained run: its configuration, generator, variables and the step they are from."""
 
-    Raises:
-        UserError: there is none of that name.
-    """
-    if name not in names():
-        raise UserError(
-            f"there is no directory and no pretrained generator {name!r}; give the --workdir of a "
-            f"train.py run, a file that examples/export_generator.py wrote, or one of: "
-            f"{', '.join(names())}"
-        )
-    with (resources.files("glcic_jax") / "weights" / f"{name}.npz").open("rb") as file:
-        return _read(file, name)
+    config: Config
+    generator: Generator
+    variables: Any
+    step: int
 
 
-def save_generator(path: Path, config: Config, variables: Any, notes: dict[str, Any]) -> None:
-    """Write a generator to one file.
+def load_run(workdir: str | Path, which: Which = "best") -> Run:
+    """The best checkpoint of a run by validation, or the newest where none was validated.
 
     Args:
-        path: ends in .npz.
-        config: of the run.
-        variables: of the generator, see `train_state.generator_variables`.
-        notes: what else should be known of it, such as the step; plain values.
+        workdir: the directory given to `train.py --workdir`.
+        which: "latest" takes the newest checkpoint whatever its score.
 
     Raises:
-        UserError: the file can't be written; what stood there is kept.
+        UserError: no run or no readable checkpoint in `workdir`.
     """
-    flat = flax.traverse_util.flatten_dict(variables, sep="/")
-    arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in flat.items()}
-    arrays |= {_CONFIG: to_json(config), _NOTES: json.dumps(notes)}
-    try:
-        save_arrays(path, arrays)
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror or error}") from error
+    workdir = Path(workdir)
+    config = load_config(workdir)
+    abstract = abstract_train_state(config)
+    with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
+        step, state = checkpoints.restore_for_use(abstract, which)
+    return Run(config, build_generator(config), generator_variables(state), step)
 
 
-def load_file(path: Path) -> tuple[Config, Generator, Any]:
-    """The inverse of `save_generator`.
+def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Generator, Any]:
+    """A generator and its variables, ready for `inpaint_fn`.
+
+    Args:
+        source: the directory given to `train.py --workdir`, a file that
+            `examples/export_generator.py` wrote, or the name of a generator that comes with the
+            package, such as "cifar100". A directory of that name goes before.
+        checkpoint: of a directory: the best by validation PSNR, which is often from before the
+            joint phase, where the discriminators have changed nothing yet; or the "latest".
 
     Raises:
-        UserError: not such a file.
+        UserError: no run or no readable checkpoint in the directory, another kind of file, or
+            neither a path nor a known name.
     """
-    try:
-        with path.open("rb") as file:
-            return _read(file, str(path))
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}") from error
+    return find_generator(source, checkpoint)[1:]
 
 
-def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
-    try:
-        with np.load(file) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        saved = str(arrays.pop(_CONFIG))
-        arrays.pop(_NOTES)
-    except UNREADABLE as error:
-        raise UserError(
-            f"{name} is not a generator that examples/export_generator.py wrote ({error})"
-        ) from error
-    try:
-        config = from_json(saved)
-        check(config)
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from error
-    generator = build_generator(config)
-    variables = flax.traverse_util.unflatten_dict(
-        {key: jnp.asarray(value) for key, value in arrays.items()}, sep="/"
-    )
-    _require_shapes(generator, config, variables, name)
-    return config, generator, variables
-
-
-def _require_shapes(generator: Generator, config: Config, variables: Any, name: str) -> None:
-    size = config.image_size
-    shape = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    mask = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
-    wanted = jax.eval_shape(
-        lambda image, mask: generator.init(jax.random.key(0), image, mask, train=False),
-        shape,
-        mask,
-    )
-    shapes = [
-        {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
-        for leaves in map(jax.tree_util.tree_leaves_with_path, (wanted, variables))
-    ]
-    if shapes[0] != shapes[1]:
-        raise UserError(f"the arrays in {name} are not those of the network that it describes")
+def find_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Config, Generator, Any]:
+    """As `load_generator`, with the configuration that the generator was trained with first."""
+    path = Path(source)
+    if path.is_dir():
+        run = load_run(path, checkpoint)
+        return run.config, run.generator, run.variables
+    if path.is_file():
+        return load_file(path)
+    if path.name != str(source):  # a path, not a name
+        load_config(path)  # raises
+    return load_pretrained(str(source))

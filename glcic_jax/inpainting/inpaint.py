@@ -6,83 +6,21 @@ completed = inpaint_fn(generator, variables, image, mask)
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
 from glcic_jax.imaging.values import composite, pad_to_multiple, to_uint8, to_unit
-from glcic_jax.inpainting import generators, photographs
+from glcic_jax.inpainting import photographs
 from glcic_jax.networks.context_encoder import ContextEncoder
-from glcic_jax.networks.registry import Generator, build_generator
+from glcic_jax.networks.registry import Generator
 from glcic_jax.runtime import devices
-from glcic_jax.runtime.checkpoints import Checkpoints, Which
-from glcic_jax.runtime.workdir import load_config
-from glcic_jax.training.state import abstract_train_state, generator_variables
 
 Array = TypeVar("Array", np.ndarray, jax.Array)
-
-
-class Run(NamedTuple):
-    """A trained run: its configuration, generator, variables and the step they are from."""
-
-    config: Config
-    generator: Generator
-    variables: Any
-    step: int
-
-
-def load_run(workdir: str | Path, which: Which = "best") -> Run:
-    """The best checkpoint of a run by validation, or the newest where none was validated.
-
-    Args:
-        workdir: the directory given to `train.py --workdir`.
-        which: "latest" takes the newest checkpoint whatever its score.
-
-    Raises:
-        UserError: no run or no readable checkpoint in `workdir`.
-    """
-    workdir = Path(workdir)
-    config = load_config(workdir)
-    abstract = abstract_train_state(config)
-    with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
-        step, state = checkpoints.restore_for_use(abstract, which)
-    return Run(config, build_generator(config), generator_variables(state), step)
-
-
-def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Generator, Any]:
-    """A generator and its variables, ready for `inpaint_fn`.
-
-    Args:
-        source: the directory given to `train.py --workdir`, a file that
-            `examples/export_generator.py` wrote, or the name of a generator that comes with the
-            package, such as "cifar100". A directory of that name goes before.
-        checkpoint: of a directory: the best by validation PSNR, which is often from before the
-            joint phase, where the discriminators have changed nothing yet; or the "latest".
-
-    Raises:
-        UserError: no run or no readable checkpoint in the directory, another kind of file, or
-            neither a path nor a known name.
-    """
-    return find_generator(source, checkpoint)[1:]
-
-
-def find_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Config, Generator, Any]:
-    """As `load_generator`, with the configuration that the generator was trained with first."""
-    path = Path(source)
-    if path.is_dir():
-        run = load_run(path, checkpoint)
-        return run.config, run.generator, run.variables
-    if path.is_file():
-        return generators.load_file(path)
-    if path.name != str(source):  # a path, not a name
-        load_config(path)  # raises
-    return generators.load_pretrained(str(source))
 
 
 def complete(

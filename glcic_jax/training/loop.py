@@ -28,9 +28,10 @@ from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import reporting
-from glcic_jax.evaluation.loop import MODEL, evaluate, model_completer
+from glcic_jax.evaluation.loop import MODEL, evaluate
+from glcic_jax.evaluation.model import model_completer
 from glcic_jax.imaging.masks import Protocol
-from glcic_jax.inpainting.inpaint import find_generator
+from glcic_jax.inpainting.generators import find_generator
 from glcic_jax.runtime import devices, jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.journal import SATURATED, is_saturated

@@ -7,19 +7,21 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import ROOT
 
 from glcic_jax.config.scoring import Scoring
 from glcic_jax.config.settings import Config, ModelConfig
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation import loop, metrics, reporting
+from glcic_jax.evaluation import loop, metrics, model, reporting
+from glcic_jax.evaluation.model import model_completer
 from glcic_jax.imaging import classical
+from glcic_jax.inpainting import inpaint
 from glcic_jax.networks.registry import build_generator
 
 SIDE = 32
@@ -61,7 +63,7 @@ def _completers():
     return {
         "mean_pixel": fills["mean_pixel"],
         "harmonic": fills["harmonic"],
-        "model": loop.model_completer(*_model()),
+        "model": model_completer(*_model()),
     }
 
 
@@ -79,7 +81,7 @@ def _raw_fingerprint():
     truth = np.stack(_image_set(16))
     mask = loop.masks.protocol_masks("center", 0, np.arange(16), SIDE)
     generator, variables = _model()
-    complete = jax.jit(loop.inpaint.complete, static_argnums=0)
+    complete = jax.jit(inpaint.complete, static_argnums=0)
     output, _ = complete(generator, variables, truth.astype(np.float32) / 255, mask)
     return hashlib.sha256(np.asarray(output).tobytes()).hexdigest()
 
@@ -109,22 +111,22 @@ def test_each_device_always_computes_the_same_number_of_images(monkeypatch):
         sizes.append(image_u8.shape[0])
         return image_u8, jnp.ones(len(image_u8), bool)
 
-    monkeypatch.setattr(loop, "_complete_on_mesh", spy)
+    monkeypatch.setattr(model, "_complete_on_mesh", spy)
     for batch_size in (1, 7, 40):
-        _evaluate(batch_size, {"model": loop.model_completer(*_model())})
+        _evaluate(batch_size, {"model": model_completer(*_model())})
     assert set(sizes) == {16 * jax.device_count()}
 
 
 def test_eight_devices_change_no_bit(results):
     program = (
-        "import jax; from tests import test_evaluation as t; assert jax.device_count() == 8;"
+        "import jax; from tests.evaluation import test_loop as t; assert jax.device_count() == 8;"
         "print(*{t._fingerprint(t._evaluate(size)) for size in (7, 64)}, t._raw_fingerprint())"
     )
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
     }
     run = subprocess.run(
         [sys.executable, "-c", program],
@@ -186,7 +188,7 @@ def test_a_diverged_model_is_refused():
     generator, variables = _model()
     broken = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), variables)
     with pytest.raises(UserError, match="not finite"):
-        _evaluate(64, {"model": loop.model_completer(generator, broken)})
+        _evaluate(64, {"model": model_completer(generator, broken)})
 
 
 def test_summaries_and_bins_by_hand():
@@ -212,8 +214,8 @@ def workdir(tmp_path, monkeypatch):
     """A directory that loads as a run of the small model, scored on the images above."""
     generator, variables = _model()
     run = SimpleNamespace(config=Config(), generator=generator, variables=variables, step=7)
-    monkeypatch.setattr(reporting.inpaint, "load_run", lambda *_: run)
-    monkeypatch.setattr(reporting.data, "open_evaluation", lambda *_: _image_set())
+    monkeypatch.setattr(reporting.generators, "load_run", lambda *_: run)
+    monkeypatch.setattr(reporting, "open_evaluation", lambda *_: _image_set())
     return tmp_path
 
 

@@ -14,8 +14,8 @@ from examples import export_generator
 from glcic_jax import inpaint_fn, load_generator
 from glcic_jax.config.settings import Config, ModelConfig, PhaseConfig
 from glcic_jax.errors import UserError
-from glcic_jax.inpainting import generators
-from glcic_jax.inpainting.inpaint import Run
+from glcic_jax.inpainting import generator_files
+from glcic_jax.inpainting.generators import Run
 from glcic_jax.networks.registry import build_generator
 from glcic_jax.training.loop import train
 
@@ -36,13 +36,13 @@ def variables(config):
 
 def test_a_file_completes_as_what_was_saved(config, variables, photo_crops, tmp_path):
     path = tmp_path / "generator.npz"
-    generators.save_generator(path, config, variables, {"step": 3})
+    generator_files.save_generator(path, config, variables, {"step": 3})
     mask = np.zeros(photo_crops.shape[:3], bool)
     mask[:, 5:20, 8:17] = True
     want = inpaint_fn(build_generator(config), variables, photo_crops, mask)
     assert 0 < np.median(want[mask]) < 255
     np.testing.assert_array_equal(inpaint_fn(*load_generator(path), photo_crops, mask), want)
-    assert generators.load_file(path)[0] == config
+    assert generator_files.load_file(path)[0] == config
 
 
 def test_what_is_no_generator_is_refused(variables, tmp_path):
@@ -56,7 +56,7 @@ def test_what_is_no_generator_is_refused(variables, tmp_path):
     with pytest.raises(UserError, match="is not a generator that"):
         load_generator(path)
     other = Config(model=ModelConfig(width=8, dilations=(2,)))
-    generators.save_generator(path, other, variables, {})
+    generator_files.save_generator(path, other, variables, {})
     with pytest.raises(UserError, match="are not those of the network"):
         load_generator(path)
 
@@ -64,7 +64,7 @@ def test_what_is_no_generator_is_refused(variables, tmp_path):
 def test_damage_is_told(config, variables, tmp_path):
     """Wrong bytes are refused; or they stood in a date of the archive, and change nothing."""
     path = tmp_path / "generator.npz"
-    generators.save_generator(path, config, variables, {})
+    generator_files.save_generator(path, config, variables, {})
     sound = path.read_bytes()
     refused = 0
     for place in range(60, len(sound), len(sound) // 40):
@@ -82,9 +82,9 @@ def test_damage_is_told(config, variables, tmp_path):
 
 def test_a_file_of_a_later_version_says_so(config, variables, tmp_path, monkeypatch):
     path = tmp_path / "generator.npz"
-    later = generators.to_json(config).replace('"image_size"', '"image_sides"')
-    monkeypatch.setattr(generators, "to_json", lambda _: later)
-    generators.save_generator(path, config, variables, {})
+    later = generator_files.to_json(config).replace('"image_size"', '"image_sides"')
+    monkeypatch.setattr(generator_files, "to_json", lambda _: later)
+    generator_files.save_generator(path, config, variables, {})
     with pytest.raises(UserError, match="unknown field image_sides; it was written by another"):
         load_generator(path)
 
@@ -92,9 +92,9 @@ def test_a_file_of_a_later_version_says_so(config, variables, tmp_path, monkeypa
 def test_a_file_is_kept_where_it_cannot_be_replaced(config, variables, tmp_path):
     path = tmp_path / "none" / "generator.npz"
     with pytest.raises(UserError, match="can't write"):
-        generators.save_generator(path, config, variables, {})
+        generator_files.save_generator(path, config, variables, {})
     path = tmp_path / "no_suffix"
-    generators.save_generator(path, config, variables, {})
+    generator_files.save_generator(path, config, variables, {})
     chex.assert_trees_all_equal(load_generator(path)[1], variables)
     assert [entry.name for entry in tmp_path.iterdir()] == ["no_suffix"]
 
@@ -110,7 +110,7 @@ def test_the_packages_generator_beats_its_own_start(photo_crops):
     """On real crops, none of them CIFAR's, its fill is nearer to the truth than the smooth one."""
     from glcic_jax.imaging.classical import classical_fills
 
-    assert generators.names() == ["cifar100"]
+    assert generator_files.names() == ["cifar100"]
     generator, variables = load_generator("cifar100")
     mask = np.zeros(photo_crops.shape[:3], np.float32)
     mask[:, 9:21, 10:20] = 1
@@ -127,7 +127,7 @@ def test_the_packages_generator_beats_its_own_start(photo_crops):
 
 def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_path):
     path, workdir = tmp_path / "generator.npz", tmp_path / "run"
-    generators.save_generator(path, config, variables, {})
+    generator_files.save_generator(path, config, variables, {})
     short = replace(
         config,
         initial=str(path),
@@ -147,7 +147,7 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_
 
 def test_another_network_is_no_start(config, variables, tmp_path):
     path = tmp_path / "generator.npz"
-    generators.save_generator(path, config, variables, {})
+    generator_files.save_generator(path, config, variables, {})
     wider = replace(config, initial=str(path), model={"width": 6})
     with pytest.raises(UserError, match=r"model\.width: 4 -> 6"):
         train(tmp_path / "run", wider)

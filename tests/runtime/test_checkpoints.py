@@ -7,18 +7,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import ROOT
 
 from glcic_jax.errors import UserError
 from glcic_jax.runtime import checkpoints
 from glcic_jax.runtime.checkpoints import Checkpoints
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_state(seed):
@@ -183,7 +181,7 @@ def test_restores_on_another_number_of_devices_and_prints_nothing(two_saved):
     program = """
         import sys, jax, jax.numpy as jnp, numpy as np
         from pathlib import Path
-        from glcic_jax.checkpoint import Checkpoints
+        from glcic_jax.runtime.checkpoints import Checkpoints
         mesh = jax.make_mesh((8,), ("batch",))
         names = {"kernel": jax.P("batch"), "half": jax.P(), "odd": jax.P()}
         sharding = {n: jax.sharding.NamedSharding(mesh, spec) for n, spec in names.items()}
@@ -267,7 +265,7 @@ def test_damage_prints_one_line_and_no_traceback(tmp_path):
     program = """
         import sys, jax, jax.numpy as jnp
         from pathlib import Path
-        from glcic_jax.checkpoint import Checkpoints
+        from glcic_jax.runtime.checkpoints import Checkpoints
         state = {f"a{i}": jnp.full((300, 300), i) for i in range(40)}
         want = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
         with Checkpoints(Path(sys.argv[1]), keep=2) as checkpoints:
@@ -356,7 +354,7 @@ def test_killed_at_any_moment_leaves_whole_checkpoints(tmp_path, warnings):
     program = """
         import sys, jax, jax.numpy as jnp
         from pathlib import Path
-        from glcic_jax.checkpoint import Checkpoints
+        from glcic_jax.runtime.checkpoints import Checkpoints
         def state(step):
             arrays = [jnp.full((200, 300), step + i) for i in range(9)]
             return {"step": jnp.int32(step), "a": arrays}
@@ -399,7 +397,7 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_the_checkpoints_before(tmp_p
     program = """
         import resource, sys, jax, jax.numpy as jnp
         from pathlib import Path
-        from glcic_jax.checkpoint import Checkpoints
+        from glcic_jax.runtime.checkpoints import Checkpoints
         from glcic_jax.errors import UserError
         try:
             with Checkpoints(Path(sys.argv[1]), keep=1) as checkpoints:

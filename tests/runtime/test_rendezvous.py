@@ -72,7 +72,7 @@ def test_an_end_is_told_to_all():
 
 def test_a_death_is_noticed_by_all():
     program = (
-        "import sys; from glcic_jax.rendezvous import Place, meet;"
+        "import sys; from glcic_jax.runtime.rendezvous import Place, meet;"
         "ties = meet(Place('localhost', int(sys.argv[1]), 3, 1), {}, 10); print(1, flush=True);"
         "sys.stdin.read()"
     )

@@ -4,17 +4,15 @@ import io
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from support import ROOT
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from glcic_jax.training.writers import Writers
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Clock:
@@ -244,7 +242,7 @@ def test_a_terminal_gets_one_bar_with_messages_above(tmp_path, terminal):
 
 def test_without_a_terminal_the_output_has_no_control_codes(tmp_path):
     program = (
-        "import sys; from glcic_jax.writers import Writers\n"
+        "import sys; from glcic_jax.training.writers import Writers\n"
         "with Writers(sys.argv[1], 9, 0) as w:\n"
         "    w.message('hello'); w.progress(1, 'joint', {'a': 1.0}, 2.0)\n"
     )
