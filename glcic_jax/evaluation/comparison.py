@@ -32,7 +32,6 @@ from glcic_jax.imaging.classical import Completer
 from glcic_jax.imaging.sheets import draw_sheet
 from glcic_jax.inpainting import generators
 from glcic_jax.networks.context_encoder import ContextEncoder
-from glcic_jax.runtime.checkpoints import Which
 from glcic_jax.runtime.journal import (
     HISTORY,
     curve,
@@ -42,6 +41,7 @@ from glcic_jax.runtime.journal import (
     read_history,
     training_time,
 )
+from glcic_jax.runtime.workdir import Which
 
 GOALS = {"base": (0.5, 1.34), "target": (0.6, 2.33), "stretch": (0.75, 1.19)}
 """The study's goals: least Dice, largest L2 in millions."""

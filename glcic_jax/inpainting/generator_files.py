@@ -103,11 +103,22 @@ def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
     variables = flax.traverse_util.unflatten_dict(
         {key: jnp.asarray(value) for key, value in arrays.items()}, sep="/"
     )
-    _require_shapes(generator, config, variables, name)
+    require_variables_of(generator, config, variables, name)
     return config, generator, variables
 
 
-def _require_shapes(generator: Generator, config: Config, variables: Any, name: str) -> None:
+def require_variables_of(generator: Generator, config: Config, variables: Any, name: str) -> None:
+    """Check names and shapes of variables against those that a generator has.
+
+    Args:
+        generator: the network.
+        config: of its training; the images' size.
+        variables: nested dictionaries of arrays.
+        name: where they are from, for the message.
+
+    Raises:
+        UserError: an array is missing, of another shape, or not one of the network's.
+    """
     size = config.image_size
     shape = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     mask = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from glcic_jax.config.saved import from_json
 from glcic_jax.config.settings import Config
-from glcic_jax.inpainting.generator_files import load_file, load_pretrained
+from glcic_jax.inpainting.generator_files import load_file, load_pretrained, require_variables_of
 from glcic_jax.networks.registry import Generator, build_generator
-from glcic_jax.runtime.checkpoints import Checkpoints, Which
-from glcic_jax.runtime.workdir import load_config
-from glcic_jax.training.state import abstract_train_state, generator_variables
+from glcic_jax.runtime.workdir import Which, load_config
 
 
 class Run(NamedTuple):
@@ -32,12 +31,18 @@ def load_run(workdir: str | Path, which: Which = "best") -> Run:
     Raises:
         UserError: no run or no readable checkpoint in `workdir`.
     """
+    from glcic_jax.runtime.checkpoints import Checkpoints  # Orbax takes seconds to import
+
     workdir = Path(workdir)
     config = load_config(workdir)
-    abstract = abstract_train_state(config)
     with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
-        step, state = checkpoints.restore_for_use(abstract, which)
-    return Run(config, build_generator(config), generator_variables(state), step)
+        step, variables, saved = checkpoints.restore_generator(which)
+    config = config if saved is None else from_json(saved)
+    generator = build_generator(config)
+    require_variables_of(
+        generator, config, variables, f"the checkpoint of step {step} in {workdir}"
+    )
+    return Run(config, generator, variables, step)
 
 
 def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Generator, Any]:

@@ -1,8 +1,11 @@
 """The checkpoints of a run, through Orbax.
 
-    <workdir>/checkpoints/<step>/state        the arrays, by name
+    <workdir>/checkpoints/<step>/state        all arrays that training goes on from, by name
+    <workdir>/checkpoints/<step>/generator    the generator's variables and the configuration
     <workdir>/checkpoints/<step>/summary      JSON: step, score, and the checksum of each array
     <workdir>/damaged/<step>                  checkpoints that could not be read, moved aside
+
+Who uses a generator reads its item alone, and needs neither the other networks nor an optimizer.
 
 Orbax makes a checkpoint appear at once, by a rename, so one that was being written when the process
 died is never taken for a whole one. It does not notice every change to a file afterwards; the
@@ -11,77 +14,44 @@ checksums do, and what is restored is bit for bit what was saved.
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import functools
-import json
 import logging
 import math
-import os
-import re
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
 from glcic_jax.errors import UserError
-from glcic_jax.runtime import jobs
+from glcic_jax.runtime import jobs, orbax_files
+from glcic_jax.runtime.checkpoint_files import (
+    CONFIG,
+    GENERATOR,
+    STATE,
+    DamagedError,
+    PyTree,
+    Summary,
+    describe,
+    host_copy,
+    named_leaves,
+    nested,
+    read_generator,
+    read_state,
+    read_summary,
+    seal,
+    to_devices,
+)
+from glcic_jax.runtime.workdir import Which
 
-PyTree = Any
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
+
+T = TypeVar("T")
 
 _log = logging.getLogger("glcic_jax")
-# Orbax reports through absl's logger, on the user's terminal. Its failures still raise.
-logging.getLogger("absl").addFilter(
-    lambda record: f"{os.sep}orbax{os.sep}checkpoint{os.sep}" not in record.pathname
-)
-
-
-# --- Checkpoints --------------------------------------------------------------------------------
-
-
-class _DamagedError(Exception):
-    """A checkpoint whose files are missing or not as they were written."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Summary:
-    """What is known about a checkpoint without reading its arrays."""
-
-    step: int
-    score: float | None
-    arrays: dict[str, dict[str, Any]]
-
-
-class _KeepNewestAndBest(checkpoint_managers.PreservationPolicy):
-    """Orbax keeps what this marks: the newest `keep`, and the best by score.
-
-    Scores come from the summaries: Orbax's own metrics do not survive a restart here.
-    """
-
-    def __init__(self, keep: int, scores: dict[int, float | None]):
-        self._keep = keep
-        self._scores = scores
-
-    def should_preserve(
-        self,
-        checkpoints: Sequence[checkpoint_managers.PolicyCheckpointInfo],
-        *,
-        context: checkpoint_managers.PreservationContext,  # noqa: ARG002
-    ) -> Sequence[bool]:
-        steps = [info.step for info in checkpoints]
-        scored = [step for step in steps if self._scores.get(step) is not None]
-        wanted = set(sorted(steps)[-self._keep :]) | set(_by_score(scored, self._scores)[:1])
-        return [step in wanted for step in steps]
-
-
-Which = Literal["best", "latest"]
-"""Which checkpoint to use: the best by validation, or the newest."""
 
 
 class Checkpoints:
@@ -105,7 +75,15 @@ class Checkpoints:
         self._scores: dict[int, float | None] = {}
         self._manager: ocp.CheckpointManager | None = None
 
-    def save(self, step: int, state: PyTree, *, score: float | None) -> bool:
+    def save(
+        self,
+        step: int,
+        state: PyTree,
+        *,
+        score: float | None,
+        generator: PyTree = None,
+        config: str = "",
+    ) -> bool:
         """Save `state` under `step`; the files are written while the caller goes on.
 
         Returns when the arrays are copied, so their buffers may be donated at once. Waits for a
@@ -115,6 +93,9 @@ class Checkpoints:
             step: completed steps, 0 or more.
             state: pytree of jax.Array of any shapes and dtypes; none empty, no typed random keys.
             score: higher is better. None, or not finite: never counts as best.
+            generator: the variables that the generator is used with, nested dictionaries of
+                jax.Array; the names hold no dot. None: they will be picked out of `state`.
+            config: the run's configuration as JSON, saved with `generator`.
 
         Returns:
             False if the step is saved already, and nothing was done.
@@ -122,25 +103,28 @@ class Checkpoints:
         Raises:
             UserError: the save before this one could not be written.
         """
-        return jobs.from_first(lambda: self._save(step, state, score=score))
+        save = functools.partial(self._save, step, state, score, generator, config)
+        return jobs.from_first(save)
 
-    def _save(self, step: int, state: PyTree, *, score: float | None) -> bool:
+    def _save(
+        self, step: int, state: PyTree, score: float | None, generator: PyTree, config: str
+    ) -> bool:
         self._wait()
         manager = self._writing_manager()
         if step in manager.all_steps():
             return False
-        arrays = {name: _host_copy(leaf) for name, leaf in _named_leaves(state)}
+        items = {
+            name: {leaf_name: host_copy(leaf) for leaf_name, leaf in named_leaves(tree)}
+            for name, tree in ((STATE, state), (GENERATOR, generator))
+        }
+        if generator is None:
+            del items[GENERATOR]
+        else:
+            items[GENERATOR][CONFIG] = np.frombuffer(config.encode(), np.uint8)
         score = float(score) if score is not None and math.isfinite(score) else None
         self._scores[step] = score
-        described = {name: _describe(array) for name, array in arrays.items()}
-        summary = _sealed({"step": int(step), "score": score, "arrays": described})
-        manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeSave(arrays), summary=ocp.args.JsonSave(summary)
-            ),
-            force=True,
-        )
+        described = (describe(items.get(name, {})) for name in (STATE, GENERATOR))
+        orbax_files.save(manager, step, items, seal(Summary(int(step), score, *described)))
         return True
 
     def restore_latest(self, abstract_state: PyTree) -> tuple[int, PyTree] | None:
@@ -163,10 +147,12 @@ class Checkpoints:
         steps = jobs.from_first(lambda: sorted(self._steps(), reverse=True))
         if not steps:
             return None
-        restored, damaged = self._first_whole(steps, abstract_state)
-        for step in damaged:
-            jobs.from_first(functools.partial(self._move_aside, step))
-        return restored
+        (step, arrays), damaged = self._first_whole(
+            steps, lambda path: read_state(path, abstract_state)
+        )
+        for one in damaged:
+            jobs.from_first(functools.partial(self._move_aside, one))
+        return step, to_devices(arrays, abstract_state)
 
     def restore_for_use(self, abstract_state: PyTree, which: Which = "best") -> tuple[int, PyTree]:
         """The whole checkpoint of the highest score, or the newest where none has a score.
@@ -181,6 +167,25 @@ class Checkpoints:
             UserError: there is no checkpoint, none is whole, or its arrays are not those of
                 `abstract_state`.
         """
+        step, arrays = self._for_use(which, lambda path: read_state(path, abstract_state))
+        return step, to_devices(arrays, abstract_state)
+
+    def restore_generator(self, which: Which = "best") -> tuple[int, dict[str, Any], str | None]:
+        """The generator of the checkpoint that `restore_for_use` would choose, and nothing else.
+
+        Only reads. A damaged checkpoint is passed over, with a warning.
+
+        Returns:
+            The step; the variables, nested dictionaries of jax.Array of any shapes; and the
+            configuration as JSON, None where the checkpoint has no item for the generator.
+
+        Raises:
+            UserError: there is no checkpoint, or none is whole.
+        """
+        step, (arrays, config) = self._for_use(which, read_generator)
+        return step, nested({name: jax.device_put(array) for name, array in arrays.items()}), config
+
+    def _for_use(self, which: Which, read: Callable[[Path], T]) -> tuple[int, T]:
         steps = jobs.from_first(
             self._steps_by_score if which == "best" else lambda: sorted(self._steps(), reverse=True)
         )
@@ -189,7 +194,7 @@ class Checkpoints:
                 f"no checkpoint in {self._workdir}; train until the first one is saved "
                 "(train.py saves every --loop.save-every steps)"
             )
-        return self._first_whole(steps, abstract_state)[0]
+        return self._first_whole(steps, read)[0]
 
     def wait(self) -> None:
         """Return when everything saved so far is on disk.
@@ -206,7 +211,7 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:  # the thread that writes may pass on anything
             raise UserError(
-                f"writing a checkpoint to {self._root} failed: {_first_line(error)}\n"
+                f"writing a checkpoint to {self._root} failed: {orbax_files.brief(error)}\n"
                 "Earlier ones are whole. Make room there, then give the same command again."
             ) from error
 
@@ -240,17 +245,13 @@ class Checkpoints:
         if self._manager is None:
             self._scores |= {step: self._score(step, if_damaged=None) for step in self._steps()}
             self._root.mkdir(parents=True, exist_ok=True)
-            self._manager = ocp.CheckpointManager(
-                self._root,
-                item_names=("state", "summary"),
-                options=ocp.CheckpointManagerOptions(
-                    create=False,
-                    preservation_policy=_KeepNewestAndBest(self._keep, self._scores),
-                    cleanup_tmp_directories=True,
-                    multiprocessing_options=_this_process_alone(),
-                ),
-            )
+            self._manager = orbax_files.open_manager(self._root, (STATE, GENERATOR), self._wanted)
         return self._manager
+
+    def _wanted(self, steps: Sequence[int]) -> set[int]:
+        """The newest, and the best by score."""
+        scored = [step for step in steps if self._scores.get(step) is not None]
+        return set(sorted(steps)[-self._keep :]) | set(_by_score(scored, self._scores)[:1])
 
     def _steps(self) -> list[int]:
         """Steps with a finished checkpoint, whole or not; temporary directories have a suffix."""
@@ -266,22 +267,22 @@ class Checkpoints:
 
     def _score(self, step: int, *, if_damaged: float | None) -> float | None:
         try:
-            return _read_summary(self._root / str(step)).score
-        except _DamagedError:
+            return read_summary(self._root / str(step)).score
+        except DamagedError:
             return if_damaged
 
     def _first_whole(
-        self, steps: Sequence[int], abstract_state: PyTree
-    ) -> tuple[tuple[int, PyTree], list[int]]:
-        """((step, state) of the first of `steps` that is whole, the damaged ones before it)."""
+        self, steps: Sequence[int], read: Callable[[Path], T]
+    ) -> tuple[tuple[int, T], list[int]]:
+        """((step, what was read) of the first of `steps` that is whole, the damaged before it)."""
         for index, step in enumerate(steps):
             path = self._root / str(step)
-            arrays: dict[str, np.ndarray] = {}
+            found: list[T] = []
             damage = jobs.gather(
-                functools.partial(_read_into, arrays, path, abstract_state),
+                functools.partial(_read_into, found, functools.partial(read, path))
             )
             if not any(damage):
-                return (step, _to_devices(arrays, abstract_state)), list(steps[:index])
+                return (step, found[0]), list(steps[:index])
             if jobs.is_first():
                 reason = next(filter(None, damage))
                 _log.warning("checkpoint %s is damaged (%s); trying the one before", path, reason)
@@ -303,148 +304,16 @@ class Checkpoints:
             self._manager.reload()
 
 
-def _by_score(steps: Any, scores: dict[int, float | None]) -> list[int]:
+def _by_score(steps: Iterable[int], scores: dict[int, float | None]) -> list[int]:
     """Best score first, then those without a score; among equals the newest first."""
     rank = {step: -math.inf if scores[step] is None else scores[step] for step in steps}
     return sorted(rank, key=lambda step: (rank[step], step), reverse=True)
 
 
-def _this_process_alone() -> ocp.options.MultiprocessingOptions:
-    """Keeps Orbax from waiting for other processes: what they share goes through `distributed`."""
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    own = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
-    )
-
-
-# --- Arrays and their description ---------------------------------------------------------------
-
-
-def _named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
-    """(dotted path, leaf) of every leaf; the names say on disk what an array is."""
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    named = [(jax.tree_util.keystr(path, simple=True, separator="."), x) for path, x in leaves]
-    if len({name for name, _ in named}) != len(named):
-        raise ValueError("two arrays of the state have the same dotted name")
-    return named
-
-
-def _host_copy(leaf: jax.Array) -> np.ndarray:
-    """The values in memory of our own; `np.asarray` may show a buffer that is donated next."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        leaf = leaf.addressable_data(0)
-    return np.array(leaf, copy=True)
-
-
-def _describe(array: np.ndarray) -> dict[str, Any]:
-    crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-    return {"shape": list(array.shape), "dtype": array.dtype.name, "crc32": crc}
-
-
-def _to_devices(arrays: dict[str, np.ndarray], abstract_state: PyTree) -> PyTree:
-    """Host arrays by name -> the pytree of jax.Array, with the shardings of `abstract_state`."""
-
-    def place(name: str, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        host = arrays[name]
-        if leaf.sharding is None:
-            return jax.device_put(host)
-        return jax.make_array_from_callback(host.shape, leaf.sharding, lambda at: host[at])
-
-    leaves = [place(name, leaf) for name, leaf in _named_leaves(abstract_state)]
-    return jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)
-
-
-def _sealed(summary: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(summary, sort_keys=True)
-    return summary | {"crc32": zlib.crc32(text.encode())}
-
-
-# --- Reading ------------------------------------------------------------------------------------
-
-
-class _PatientReader(ocp.type_handlers.NumpyHandler):
-    """Lets every read end before the failure of one is raised.
-
-    Otherwise Orbax closes the event loop under the others, and each prints a traceback.
-    """
-
-    async def deserialize(self, infos: Any, args: Any = None) -> Any:
-        read = super().deserialize
-        reads = [read([info], [arg]) for info, arg in zip(infos, args, strict=True)]
-        results = await asyncio.gather(*reads, return_exceptions=True)
-        arrays = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            arrays.extend(result)
-        return arrays
-
-
-def _read_summary(path: Path) -> _Summary:
+def _read_into(found: list[T], read: Callable[[], T]) -> str:
+    """Add what `read` returns to `found`; say what is damaged, or ""."""
     try:
-        values = json.loads((path / "summary" / "metadata").read_bytes())
-        content = {key: value for key, value in values.items() if key != "crc32"}
-        if _sealed(content) != values:
-            raise ValueError("checksum differs")
-        return _Summary(**content)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        if isinstance(error, PermissionError):
-            raise
-        raise _DamagedError(f"its summary is not readable: {_first_line(error)}") from error
-
-
-def _read_into(arrays: dict[str, np.ndarray], path: Path, abstract_state: PyTree) -> str:
-    """Put the arrays of a whole checkpoint into `arrays`; say what is damaged, or ""."""
-    try:
-        arrays |= _read(path, abstract_state)
-    except _DamagedError as error:
+        found.append(read())
+    except DamagedError as error:
         return str(error) or "unreadable"
     return ""
-
-
-def _read(path: Path, abstract_state: PyTree) -> dict[str, np.ndarray]:
-    """The arrays of one checkpoint on the host, each verified against its checksum."""
-    summary = _read_summary(path)
-    if str(summary.step) != path.name:
-        raise _DamagedError(f"it holds step {summary.step}")
-    _require_same_arrays(path, summary, abstract_state)
-    try:
-        args = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in summary.arrays}
-        handlers = ocp.type_handlers.create_type_handler_registry((np.ndarray, _PatientReader()))
-        alone = _this_process_alone()
-        orbax_handler = ocp.PyTreeCheckpointHandler(
-            type_handler_registry=handlers, multiprocessing_options=alone
-        )
-        with ocp.Checkpointer(orbax_handler, multiprocessing_options=alone) as reader:
-            arrays = reader.restore(path / "state", args=ocp.args.PyTreeRestore(restore_args=args))
-    except (MemoryError, PermissionError):
-        raise  # says nothing about the files
-    except Exception as error:  # what Orbax raises for a damaged file depends on the file
-        raise _DamagedError(f"its arrays are not readable: {_first_line(error)}") from error
-    for name, expected in summary.arrays.items():
-        if name not in arrays or _describe(np.asarray(arrays[name])) != expected:
-            raise _DamagedError(f"{name} is not as it was saved")
-    return {name: np.asarray(arrays[name]) for name in summary.arrays}
-
-
-def _require_same_arrays(path: Path, summary: _Summary, abstract_state: PyTree) -> None:
-    """Whole files that hold other arrays are a mistake of the caller, not damage."""
-    saved = {name: (tuple(x["shape"]), x["dtype"]) for name, x in summary.arrays.items()}
-    wanted = {
-        name: (tuple(x.shape), np.dtype(x.dtype).name) for name, x in _named_leaves(abstract_state)
-    }
-    for name in sorted(saved.keys() | wanted.keys()):
-        if saved.get(name) != wanted.get(name):
-            raise UserError(
-                f"{path} holds {name} as {saved.get(name, 'nothing')}, expected "
-                f"{wanted.get(name, 'nothing')}; another version of the program saved it"
-            )
-
-
-def _first_line(error: BaseException) -> str:
-    """The error in brief. Its paths, all of them inside the checkpoint, would hide the reason."""
-    text = str(error).strip() or type(error).__name__
-    brief = re.sub(r"( at local file)?:? \"/[^\"]*\"", "", text.splitlines()[0])
-    return re.split(r" \[(?:os_error_code|tensorstore_spec)", brief)[0][:200]

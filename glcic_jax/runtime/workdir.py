@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import jax
 
@@ -16,6 +17,9 @@ from glcic_jax.errors import UserError
 from glcic_jax.runtime import files, jobs
 
 CONFIG_NAME = "config.json"
+
+Which = Literal["best", "latest"]
+"""Which checkpoint of a run to use: the best by validation, or the newest."""
 
 
 def check_workdir(workdir: Path, config: Config) -> None:

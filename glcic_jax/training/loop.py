@@ -22,7 +22,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from glcic_jax.config.checks import check
-from glcic_jax.config.saved import generator_differences
+from glcic_jax.config.saved import generator_differences, to_json
 from glcic_jax.config.settings import Config, MaskConfig, Phase, phase_of, total_steps
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
@@ -223,7 +223,13 @@ class _Loop:
                 if last or validate or done % loop.save_every == 0:
                     self._flush()
                     score = self._validate(done, state) if validate else None
-                    self._checkpoints.save(done, state, score=score)
+                    self._checkpoints.save(
+                        done,
+                        state,
+                        score=score,
+                        generator=generator_variables(state),
+                        config=to_json(self._config),
+                    )
                     self._window.restart()
                 if stopped_by and done < total:
                     self._checkpoints.wait()
