@@ -1,63 +1,7 @@
-"""Score a trained run against classical fills: `python evaluate.py --workdir runs/x`.
+"""Score trained runs against classical fills: `python evaluate.py --workdir runs/x`."""
 
-With `--report` any number of runs is compared on identical images and holes.
-"""
-
-from __future__ import annotations
-
-import dataclasses
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from glcic_jax.commands.command_line import ALONE, JobOptions, job, parse, run
-from glcic_jax.config.scoring import STANDARD, Scoring
-from glcic_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    """Score trained runs and classical fills on the same images and holes.
-
-    One run: prints a table, writes a picture grid to WORKDIR/results-PROTOCOL-SPLIT.png and the
-    scores to WORKDIR/results.json under the key PROTOCOL-SPLIT; what else that file holds stays.
-    With --report: writes a page that compares the runs, a Markdown table and results.json there.
-    """
-
-    workdir: tuple[Path, ...]
-    """Directories that train.py wrote; with --report, one or more."""
-    report: Path | None = None
-    """Directory for a page that compares the runs; opens from disk."""
-    scoring: Annotated[Scoring, tyro.conf.arg(name="")] = STANDARD
-    classifier: Path | None = None
-    """With --report: file that examples/train_classifier.py wrote. Adds how often it sees the same
-    class in the completed image as in the original, and the Frechet distance of its features."""
-    job: Annotated[JobOptions, tyro.conf.arg(name="")] = ALONE
-
-
-def main() -> None:
-    """Read the command line, then load what is slow to import."""
-    arguments = parse(Arguments, description=Arguments.__doc__)
-    if arguments.report is None and len(arguments.workdir) != 1:
-        raise UserError(
-            f"{len(arguments.workdir)} runs were named; to compare them say where the report goes: "
-            "--report DIRECTORY"
-        )
-    if arguments.classifier is not None and arguments.report is None:
-        raise UserError("--classifier is used by the report: say where it goes, --report DIRECTORY")
-    from glcic_jax.evaluation.reporting import compare_to_report, evaluate_run
-    from glcic_jax.runtime.devices import keep_compiled_programs
-
-    keep_compiled_programs()
-    with job(arguments.job, arguments, sync_stops=False):
-        if arguments.report is None:
-            evaluate_run(arguments.workdir[0], arguments.scoring)
-        else:
-            compare_to_report(
-                arguments.workdir, arguments.report, arguments.scoring, arguments.classifier
-            )
-
+from glcic_jax.commands.command_line import run
+from glcic_jax.commands.evaluate import main
 
 if __name__ == "__main__":
     run(main)

@@ -1,54 +1,7 @@
 """Train GLCIC: `python train.py --workdir runs/x`. The same command resumes the run."""
 
-from __future__ import annotations
-
-import argparse
-import dataclasses
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from glcic_jax.commands.command_line import ALONE, JobOptions, job, parse, run
-from glcic_jax.config.presets import PRESETS, preset
-from glcic_jax.config.settings import Config
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    """Train the completion network and its discriminators; run it again to resume."""
-
-    workdir: Path
-    """Directory of the run: config.json, checkpoints, metrics.jsonl, TensorBoard, samples."""
-    preset: str = "photos"
-    """Settings to start from; every other option overrides one of them."""
-    config: Annotated[Config, tyro.conf.arg(name="")] = PRESETS["photos"]
-    job: Annotated[JobOptions, tyro.conf.arg(name="")] = ALONE
-
-
-def parse_arguments() -> Arguments:
-    """Read the command line; `--preset` decides the defaults of all other options."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", default="photos")
-    name = first.parse_known_args()[0].preset
-    return parse(
-        Arguments,
-        default=Arguments(tyro.MISSING, name, preset(name)),
-        description=f"{Arguments.__doc__} Presets: {', '.join(PRESETS)}.",
-    )
-
-
-def main() -> None:
-    arguments = parse_arguments()
-    # Imported late, so that --help and a mistyped option answer at once.
-    from glcic_jax.runtime.devices import keep_compiled_programs, set_cpu_devices
-    from glcic_jax.training.loop import train
-
-    set_cpu_devices(arguments.config.loop.cpu_devices)
-    keep_compiled_programs()
-    with job(arguments.job, arguments, sync_stops=True):
-        train(arguments.workdir, arguments.config)
-
+from glcic_jax.commands.command_line import run
+from glcic_jax.commands.train import main
 
 if __name__ == "__main__":
     run(main)

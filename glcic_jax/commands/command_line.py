@@ -1,18 +1,18 @@
-"""What the command-line programs share: parsing, and errors as one message, not a traceback."""
+"""What the commands share: parsing, errors as one message, several processes as one job."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
-import re
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import tyro
 
+from glcic_jax.commands.tyro_errors import plainly
 from glcic_jax.errors import UserError
 
 Arguments = TypeVar("Arguments")
@@ -49,52 +49,80 @@ def parse(kind: type[Arguments], **options: Any) -> Arguments:
     Raises:
         UserError: the command line does not fit `kind`.
     """
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, **options)
-    except SystemExit as stop:
-        if not stop.code:
-            raise  # --help
-        raise UserError(_condense(complaint.getvalue())) from None
+    return plainly(lambda: tyro.cli(kind, **options))
 
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`; print a `UserError` as `error: ...` to stderr and exit with status 1."""
     try:
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _exit(1, str(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        _exit(130, "interrupted")
-    except Exception as error:
-        if not _in_job():
-            raise
-        traceback.print_exc()
-        _exit(1, f"{type(error).__name__}: {error}")
+    except (UserError, KeyboardInterrupt) as error:
+        sys.exit(_tell(error))
 
 
 @contextlib.contextmanager
 def job(options: JobOptions, arguments: Any, *, sync_stops: bool) -> Iterator[None]:
     """Inside, this process is one of the job that `options` describe.
 
+    An error ends this process at once, with what `run` would print, and the others are told.
+
     Args:
-        options: the place of this process.
+        options: which process of the job this is.
         arguments: the whole command line as a dataclass; all else must be the same in all of them.
         sync_stops: as for `jobs.job`.
 
     Raises:
-        UserError: as `jobs.job`.
+        UserError: of a process that works alone.
     """
     from glcic_jax.runtime import jobs
 
-    place = jobs.find_place(options.coordinator, options.process_count, options.process_index)
+    member = jobs.find_member(options.coordinator, options.process_count, options.process_index)
     settings = dict(_flatten(dataclasses.asdict(arguments)))
     settings = {name: value for name, value in settings.items() if not name.startswith("job.")}
-    with jobs.job(place, settings, timeout=options.start_timeout, sync_stops=sync_stops):
-        yield
+    together = jobs.job(
+        member,
+        settings,
+        timeout=options.start_timeout,
+        sync_stops=sync_stops,
+        when_lost=_end_after_loss,
+    )
+    try:
+        with together:
+            yield
+    except BaseException as error:
+        if member is None:
+            raise
+        _end(_tell(error))
+
+
+def _tell(error: BaseException) -> int:
+    """Print an error as a user should see it; the exit status."""
+    if isinstance(error, UserError):
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return 130
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    traceback.print_exception(error)
+    return 1
+
+
+def _end_after_loss(reason: str) -> None:
+    print(
+        f"error: {reason}\nWhat is saved stays. Start all processes again to go on from there.",
+        file=sys.stderr,
+    )
+    _end(1)
+
+
+def _end(status: int) -> NoReturn:
+    """End at once. An orderly end would wait for the other processes, and they for this one: one
+    that waits for them inside a computation can't be interrupted."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _flatten(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -103,33 +131,3 @@ def _flatten(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}".replace("_", "-").removeprefix("config."), str(value)
-
-
-def _in_job() -> bool:
-    jobs = sys.modules.get("glcic_jax.runtime.jobs")
-    return jobs is not None and jobs.is_running()
-
-
-def _exit(status: int, reason: str) -> None:
-    """End the program; if it is one process of a job, the others too."""
-    if _in_job():
-        sys.modules["glcic_jax.runtime.jobs"].leave(status, reason.splitlines()[0][:300])
-    sys.exit(status)
-
-
-def _condense(box: str) -> str:
-    """The text inside tyro's framed complaint: its first paragraph, and the option it suggests."""
-    lines = [line.strip(" │╭╮╰╯\t") for line in box.splitlines()]
-    paragraphs: list[str] = []
-    current: list[str] = []
-    for line in lines:
-        if "───" in line or not line:
-            paragraphs.append(" ".join(current))
-            current = []
-        else:
-            current.append(line)
-    paragraphs = [text for text in (*paragraphs, " ".join(current)) if text]
-    message = paragraphs[0] if paragraphs else "the command line is not understood"
-    suggested = re.findall(r"--[\w.-]+", " ".join(paragraphs[1:-1]))
-    hint = f"did you mean {suggested[0]}? " if suggested else ""
-    return f"{message}\n{hint}--help describes every option"

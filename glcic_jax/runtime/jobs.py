@@ -5,17 +5,19 @@ With one process nothing here does anything: no connection, no copy, no computat
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import functools
 import importlib.util
+import logging
 import os
 import pickle
-import sys
 import threading
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +26,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from glcic_jax.errors import UserError
-from glcic_jax.runtime.rendezvous import Place, Ties, meet
+from glcic_jax.runtime.rendezvous import Member, Ties, meet
 
 T = TypeVar("T")
+
+_log = logging.getLogger("glcic_jax")
 
 _TPU_POD_PORT = 8482
 _HEARTBEAT_SECONDS = 100
@@ -34,17 +38,13 @@ _HEARTBEAT_SECONDS = 100
 _SHUTDOWN_SECONDS = 300
 _GRACE_SECONDS = 2.0
 
-_ties: Ties | None = None
-_is_leaving = threading.Event()
-
-
 # --- Start and end ------------------------------------------------------------------------------
 
 
-def find_place(
+def find_member(
     coordinator: str | None, process_count: int | None, process_index: int | None
-) -> Place | None:
-    """The place of this process in its job, or None if it works alone.
+) -> Member | None:
+    """Which process of which job this is, or None if it works alone.
 
     Args:
         coordinator: HOST:PORT of process 0.
@@ -57,7 +57,7 @@ def find_place(
     if process_count == 1 and coordinator is None and process_index in (None, 0):
         return None
     if coordinator is None and process_count is None and process_index is None:
-        return _place_in_tpu_pod()
+        return _member_of_tpu_pod()
     if coordinator is None or process_count is None or process_index is None:
         raise UserError(
             "give all three of --coordinator, --process-count and --process-index, or none of them"
@@ -74,40 +74,50 @@ def find_place(
         )
     if process_count == 1:
         return None
-    return Place(host.strip("[]"), int(port), process_count, process_index)
+    return Member(host.strip("[]"), int(port), process_count, process_index)
 
 
 @contextlib.contextmanager
 def job(
-    place: Place | None, settings: Mapping[str, str], *, timeout: float, sync_stops: bool
+    member: Member | None,
+    settings: Mapping[str, str],
+    *,
+    timeout: float,
+    sync_stops: bool,
+    when_lost: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
     """Inside, this process is one of a job; JAX must not have been asked for devices before.
 
     Args:
-        place: see `find_place`; None changes nothing.
+        member: see `find_member`; None changes nothing.
         settings: what must be the same in all processes, by name.
         timeout: seconds to wait for the others at the start.
         sync_stops: SIGTERM does not end the process but makes `stop_requested` true, in all.
+        when_lost: called with the reason, in a thread, when another process ended by an error or
+            was killed. Computations that wait for it never return, so only the end of this process
+            helps. None: the reason is logged and the main thread interrupted, which it notices
+            when it is next in Python.
 
     Raises:
         UserError: the processes do not come together, see `rendezvous.meet`, or have different
             numbers of devices.
 
-    When another process ends by an error or is killed, this one prints so and exits with status 1.
+    An error inside is told to the others before it is passed on. After it the process should end
+    without waiting for them.
     """
-    global _ties
-    if place is None:
+    if member is None:
         yield
         return
-    _ties = meet(place, settings, timeout)
-    _ties.watch(_give_up)
+    ties = meet(member, settings, timeout)
+    leaving = threading.Event()
+    ties.watch(functools.partial(_lose, ties, leaving, when_lost or _interrupt))
     jax.config.update("jax_enable_preemption_service", sync_stops)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
-            place.address,
-            place.process_count,
-            place.process_index,
+            member.address,
+            member.process_count,
+            member.process_index,
             cluster_detection_method="deactivate",
             initialization_timeout=max(30, round(timeout)),
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
@@ -117,49 +127,41 @@ def job(
         _connect_devices()
         yield
         jax.distributed.shutdown()
-    except jax.errors.JaxRuntimeError:
-        time.sleep(3 * _GRACE_SECONDS)  # if it is for the loss of another process, that is told now
+    except BaseException as error:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            time.sleep(3 * _GRACE_SECONDS)  # if it is for the loss of another, that is told now
+        leaving.set()
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        ties.tell(f"process {ties.own_index} stopped: {reason}")
+        _let_others_end(ties)
         raise
-    _ties.part()
-    _ties = None
+    ties.part()
 
 
-def is_running() -> bool:
-    """Whether this process is one of a job: after an error it should end by `leave`."""
-    return _ties is not None
-
-
-def leave(status: int, reason: str) -> NoReturn:
-    """End this process at once with `status`, and so the job; the others print `reason`.
-
-    An orderly end would wait for the others, and they for this one.
-    """
-    assert _ties is not None
-    _is_leaving.set()
-    _ties.tell(f"process {_ties.own_index} stopped: {reason}")
-    _end(status)
-
-
-def _give_up(reason: str, was_told: bool) -> None:
+def _lose(
+    ties: Ties,
+    leaving: threading.Event,
+    when_lost: Callable[[str], None],
+    reason: str,
+    was_told: bool,
+) -> None:
     if was_told:
-        # An error in all processes ends one of them first; then this one shall print its own.
+        # An error in all processes ends one of them first; then this one shall tell its own.
         time.sleep(_GRACE_SECONDS)
-    if _is_leaving.is_set():
-        return
-    print(
-        f"error: {reason}\nWhat is saved stays. Start all processes again to go on from there.",
-        file=sys.stderr,
-    )
-    _end(1)
+    if not leaving.is_set():
+        _let_others_end(ties)
+        when_lost(reason)
 
 
-def _end(status: int) -> NoReturn:
-    if _ties is not None and _ties.own_index == 0:
-        # JAX's service ends with the first process, and would abort the others with a stack trace.
-        _ties.wait_until_alone(2 * _GRACE_SECONDS)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+def _let_others_end(ties: Ties) -> None:
+    """JAX's service ends with the first process, and would abort the others with a stack trace."""
+    if ties.own_index == 0:
+        ties.wait_until_alone(2 * _GRACE_SECONDS)
+
+
+def _interrupt(reason: str) -> None:
+    _log.error("%s; this process can't go on without it", reason)
+    _thread.interrupt_main()
 
 
 def is_first() -> bool:
@@ -200,7 +202,7 @@ def _connect_devices() -> None:
 # --- TPU pods -----------------------------------------------------------------------------------
 
 
-def _place_in_tpu_pod() -> Place | None:
+def _member_of_tpu_pod() -> Member | None:
     """None without a TPU, or with one on a single machine."""
     # JAX sets the second where the machine has no TPU chips.
     if importlib.util.find_spec("libtpu") is None or "TPU_SKIP_MDS_QUERY" in os.environ:
@@ -216,7 +218,7 @@ def _place_in_tpu_pod() -> Place | None:
     hosts = [worker.split(":")[-1].strip() for worker in workers.split(",")]
     if len(hosts) == 1:
         return None
-    return Place(hosts[0], _TPU_POD_PORT, len(hosts), int(index))
+    return Member(hosts[0], _TPU_POD_PORT, len(hosts), int(index))
 
 
 def _metadata(name: str) -> str | None:

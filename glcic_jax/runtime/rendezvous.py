@@ -27,7 +27,7 @@ _MESSAGE_SECONDS = 5.0
 _MOST_BYTES = 1_000_000
 
 
-class Place(NamedTuple):
+class Member(NamedTuple):
     """Where process 0 can be reached, how many processes there are, and which one this is."""
 
     host: str
@@ -92,11 +92,11 @@ class Ties:
                     return
 
 
-def meet(place: Place, settings: Mapping[str, str], timeout: float) -> Ties:
+def meet(member: Member, settings: Mapping[str, str], timeout: float) -> Ties:
     """Return in every process when all of them are there and were given the same.
 
     Args:
-        place: of this process in the job.
+        member: of this process in the job.
         settings: by name; must be the same in all processes.
         timeout: seconds to wait for the others.
 
@@ -104,28 +104,28 @@ def meet(place: Place, settings: Mapping[str, str], timeout: float) -> Ties:
         UserError: a process is missing or can't be reached, two have the same index, or their
             counts or settings differ. All that are there raise one.
     """
-    told = {"process-count": str(place.process_count), **settings}
+    told = {"process-count": str(member.process_count), **settings}
     deadline = time.monotonic() + timeout
-    if place.process_index == 0:
-        return Ties(0, _receive_all(place, told, deadline, timeout))
-    return Ties(place.process_index, {0: _report(place, told, deadline, timeout)})
+    if member.process_index == 0:
+        return Ties(0, _receive_all(member, told, deadline, timeout))
+    return Ties(member.process_index, {0: _report(member, told, deadline, timeout)})
 
 
 # --- Process 0 ----------------------------------------------------------------------------------
 
 
 def _receive_all(
-    place: Place, told: dict[str, str], deadline: float, timeout: float
+    member: Member, told: dict[str, str], deadline: float, timeout: float
 ) -> dict[int, socket.socket]:
     complaint = ""
     others: dict[int, socket.socket] = {}
-    with _listen(place.port) as listener:
-        while not complaint and len(others) < place.process_count - 1:
+    with _listen(member.port) as listener:
+        while not complaint and len(others) < member.process_count - 1:
             connection = _accept(listener, deadline)
             # One that was stopped while it waited may have come back.
             others = {index: other for index, other in others.items() if _is_open(other)}
             if connection is None:
-                complaint = _missing(place, others.keys(), timeout)
+                complaint = _missing(member, others.keys(), timeout)
                 break
             hello = _read(connection)
             if hello is None:  # whatever it is, it is no process of a job
@@ -164,11 +164,11 @@ def _accept(listener: socket.socket, deadline: float) -> socket.socket | None:
         return None
 
 
-def _missing(place: Place, present: Any, timeout: float) -> str:
-    missing = [str(i) for i in range(1, place.process_count) if i not in present]
+def _missing(member: Member, present: Any, timeout: float) -> str:
+    missing = [str(i) for i in range(1, member.process_count) if i not in present]
     named = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
     return (
-        f"of {place.process_count} processes these did not come to {place.address} within "
+        f"of {member.process_count} processes these did not come to {member.address} within "
         f"{timeout:g} s: {named}\nStart the same command for every process-index, and let all "
         "reach that address."
     )
@@ -205,12 +205,12 @@ def _is_open(connection: socket.socket) -> bool:
 # --- The others ---------------------------------------------------------------------------------
 
 
-def _report(place: Place, told: dict[str, str], deadline: float, timeout: float) -> socket.socket:
-    hello = {"process-index": place.process_index, "settings": told}
+def _report(member: Member, told: dict[str, str], deadline: float, timeout: float) -> socket.socket:
+    hello = {"process-index": member.process_index, "settings": told}
     while True:
         reason = "nothing of this program answers there"
         try:
-            connection = socket.create_connection((place.host, place.port), _MESSAGE_SECONDS)
+            connection = socket.create_connection((member.host, member.port), _MESSAGE_SECONDS)
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
         else:
@@ -224,7 +224,7 @@ def _report(place: Place, told: dict[str, str], deadline: float, timeout: float)
             connection.close()
         if time.monotonic() > deadline:
             raise UserError(
-                f"process {place.process_index} can't reach process 0 at {place.address} within "
+                f"process {member.process_index} can't reach process 0 at {member.address} within "
                 f"{timeout:g} s ({reason}).\nIs process 0 running, and does its firewall let "
                 "this port through?"
             )

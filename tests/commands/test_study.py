@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from examples import reproduce_study
+from glcic_jax.commands import reproduce_study
 from glcic_jax.errors import UserError
 
 RUNS = {f"glcic-{seed}": ("glcic", seed) for seed in range(4)}
@@ -86,7 +86,9 @@ def test_a_failed_run_keeps_the_waiting_ones_from_starting(monkeypatch, tmp_path
     ],
 )
 def test_mistakes_are_one_message(run_python, tmp_path, options, complaint):
-    done = run_python("examples/reproduce_study.py", "--workdir", str(tmp_path / "x"), *options)
+    done = run_python(
+        "-m", "glcic_jax", "reproduce-study", "--workdir", str(tmp_path / "x"), *options
+    )
     assert done.returncode == 1
     assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from support import initialise, replace
 
-from examples import export_generator
 from glcic_jax import inpaint_fn, load_generator
+from glcic_jax.commands import export
 from glcic_jax.config.settings import Config, ModelConfig, PhaseConfig
 from glcic_jax.errors import UserError
 from glcic_jax.inpainting import generator_files
@@ -160,10 +160,10 @@ def test_the_mean_of_several_runs(config, variables):
     def a_run(factor, run_config=config):
         return Run(run_config, None, jax.tree.map(lambda leaf: leaf * factor, variables), 1)
 
-    arguments = export_generator.Arguments((Path("a"), Path("b")), Path("x.npz"))
-    found = export_generator._mean_variables([a_run(1), a_run(3)], arguments)
+    arguments = export.Arguments((Path("a"), Path("b")), Path("x.npz"))
+    found = export._mean_variables([a_run(1), a_run(3)], arguments)
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
     chex.assert_trees_all_close(found, a_run(2).variables, rtol=1e-6)
     other = replace(config, model={"dilations": (4,)})
     with pytest.raises(UserError, match=r"a has another network than b.*dilations"):
-        export_generator._mean_variables([a_run(1, other), a_run(1)], arguments)
+        export._mean_variables([a_run(1, other), a_run(1)], arguments)

@@ -17,7 +17,7 @@ import pytest
 from support import ROOT, free_port
 
 from glcic_jax.errors import UserError
-from glcic_jax.runtime.rendezvous import Place, Ties, meet
+from glcic_jax.runtime.rendezvous import Member, Ties, meet
 
 
 def outcomes(calls, timeout: float = 5.0) -> list[str]:
@@ -26,7 +26,7 @@ def outcomes(calls, timeout: float = 5.0) -> list[str]:
 
     def call(count: int, index: int, settings: dict[str, str]) -> str:
         try:
-            meet(Place("localhost", port, count, index), settings, timeout)
+            meet(Member("localhost", port, count, index), settings, timeout)
         except UserError as error:
             return str(error)
         return "met"
@@ -38,10 +38,10 @@ def outcomes(calls, timeout: float = 5.0) -> list[str]:
 def test_all_meet_whoever_comes_first():
     port = free_port()
     with ThreadPoolExecutor(3) as pool:
-        places = [Place("localhost", port, 3, index) for index in (2, 1, 0)]
+        members = [Member("localhost", port, 3, index) for index in (2, 1, 0)]
         meetings = []
-        for place in places:
-            meetings.append(pool.submit(meet, place, {"seed": "1"}, 10))
+        for member in members:
+            meetings.append(pool.submit(meet, member, {"seed": "1"}, 10))
             time.sleep(0.1)
         assert [meeting.result(timeout=10).own_index for meeting in meetings] == [2, 1, 0]
     with socket.create_server(("", port)):
@@ -51,8 +51,8 @@ def test_all_meet_whoever_comes_first():
 def three() -> list[Ties]:
     port = free_port()
     with ThreadPoolExecutor(3) as pool:
-        places = [Place("localhost", port, 3, index) for index in range(3)]
-        return list(pool.map(lambda place: meet(place, {}, 10), places))
+        members = [Member("localhost", port, 3, index) for index in range(3)]
+        return list(pool.map(lambda member: meet(member, {}, 10), members))
 
 
 def watch(ties: list[Ties]) -> list[queue.SimpleQueue]:
@@ -72,8 +72,8 @@ def test_an_end_is_told_to_all():
 
 def test_a_death_is_noticed_by_all():
     program = (
-        "import sys; from glcic_jax.runtime.rendezvous import Place, meet;"
-        "ties = meet(Place('localhost', int(sys.argv[1]), 3, 1), {}, 10); print(1, flush=True);"
+        "import sys; from glcic_jax.runtime.rendezvous import Member, meet;"
+        "ties = meet(Member('localhost', int(sys.argv[1]), 3, 1), {}, 10); print(1, flush=True);"
         "sys.stdin.read()"
     )
     port = free_port()
@@ -84,8 +84,8 @@ def test_a_death_is_noticed_by_all():
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     with ThreadPoolExecutor(2) as pool:
-        places = [Place("localhost", port, 3, index) for index in (0, 2)]
-        ties = list(pool.map(lambda place: meet(place, {}, 10), places))
+        members = [Member("localhost", port, 3, index) for index in (0, 2)]
+        ties = list(pool.map(lambda member: meet(member, {}, 10), members))
     heard = watch(ties)
     assert died.stdout.readline() == b"1\n"
     died.kill()
@@ -145,20 +145,20 @@ def test_an_unreachable_coordinator():
 
 def test_a_port_in_use():
     with socket.create_server(("", 0)) as taken:
-        place = Place("localhost", taken.getsockname()[1], 2, 0)
+        member = Member("localhost", taken.getsockname()[1], 2, 0)
         with pytest.raises(UserError, match=r"can't listen on port \d+ \(Address already in use\)"):
-            meet(place, {}, 5)
+            meet(member, {}, 5)
 
 
 def test_strangers_and_processes_that_went_away_do_not_count():
     port = free_port()
     hello = {"process-index": 1, "settings": {"process-count": "3"}}
     with ThreadPoolExecutor(3) as pool:
-        meetings = [pool.submit(meet, Place("localhost", port, 3, 0), {}, 20)]
+        meetings = [pool.submit(meet, Member("localhost", port, 3, 0), {}, 20)]
         for sent in ("GET / HTTP/1.1\n\n", json.dumps(hello) + "\n"):
             connect(port).sendall(sent.encode())
         time.sleep(0.2)
-        meetings += [pool.submit(meet, Place("localhost", port, 3, i), {}, 20) for i in (1, 2)]
+        meetings += [pool.submit(meet, Member("localhost", port, 3, i), {}, 20) for i in (1, 2)]
         assert [meeting.result(timeout=10).own_index for meeting in meetings] == [0, 1, 2]
 
 
@@ -182,6 +182,6 @@ def test_something_else_at_the_port():
                     connection.close()
 
         threading.Thread(target=answer, daemon=True).start()
-        place = Place("localhost", server.getsockname()[1], 2, 1)
+        member = Member("localhost", server.getsockname()[1], 2, 1)
         with pytest.raises(UserError, match="can't reach process 0"):
-            meet(place, {}, 0.5)
+            meet(member, {}, 0.5)

@@ -24,7 +24,7 @@ from glcic_jax.errors import UserError
 from glcic_jax.runtime import jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.devices import batch_mesh, replicated
-from glcic_jax.runtime.rendezvous import Place
+from glcic_jax.runtime.rendezvous import Member
 from glcic_jax.runtime.workdir import load_config
 from glcic_jax.training.state import abstract_train_state
 
@@ -271,10 +271,10 @@ def test_an_unreachable_coordinator(tmp_path, cache):
 # --- Which process this is ----------------------------------------------------------------------
 
 
-def test_places():
-    find = jobs.find_place
-    assert find("10.0.0.2:8476", 4, 3) == Place("10.0.0.2", 8476, 4, 3)
-    assert find("[::1]:8476", 2, 0) == Place("::1", 8476, 2, 0)
+def test_members():
+    find = jobs.find_member
+    assert find("10.0.0.2:8476", 4, 3) == Member("10.0.0.2", 8476, 4, 3)
+    assert find("[::1]:8476", 2, 0) == Member("::1", 8476, 2, 0)
     assert find("[::1]:8476", 2, 0).address == "[::1]:8476"
     assert find(None, None, None) is None
     assert find(None, 1, None) is None
@@ -295,9 +295,9 @@ def test_places():
         (("a:1", 0, 0), "--process-count 0"),
     ],
 )
-def test_places_that_cannot_be(arguments, message):
+def test_members_that_cannot_be(arguments, message):
     with pytest.raises(UserError, match=message):
-        jobs.find_place(*arguments)
+        jobs.find_member(*arguments)
 
 
 @contextlib.contextmanager
@@ -331,32 +331,32 @@ def on_tpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("workers", "index", "place"),
+    ("workers", "index", "member"),
     [
-        ("host-0,host-1,host-2,host-3", "2", Place("host-0", 8482, 4, 2)),
-        ("unknown:0:10.1.0.2,unknown:1:10.1.0.3", "1", Place("10.1.0.2", 8482, 2, 1)),
+        ("host-0,host-1,host-2,host-3", "2", Member("host-0", 8482, 4, 2)),
+        ("unknown:0:10.1.0.2,unknown:1:10.1.0.3", "1", Member("10.1.0.2", 8482, 2, 1)),
         ("unknown:0:10.1.0.2", "0", None),
     ],
 )
-def test_the_place_in_a_tpu_pod(workers, index, place, on_tpu):
+def test_the_member_of_a_tpu_pod(workers, index, member, on_tpu):
     attributes = {"worker-network-endpoints": workers, "agent-worker-number": index}
     with metadata_server(attributes) as address:
         on_tpu.setenv("GCE_METADATA_IP", address)
-        assert jobs.find_place(None, None, None) == place
-        assert jobs.find_place("a:1", 2, 1) == Place("a", 1, 2, 1)
+        assert jobs.find_member(None, None, None) == member
+        assert jobs.find_member("a:1", 2, 1) == Member("a", 1, 2, 1)
         on_tpu.setenv("JAX_PLATFORMS", "cpu")
-        assert jobs.find_place(None, None, None) is None
+        assert jobs.find_member(None, None, None) is None
 
 
-def test_the_place_in_a_pod_on_kubernetes(on_tpu):
+def test_the_member_of_a_pod_on_kubernetes(on_tpu):
     on_tpu.setenv("TPU_WORKER_HOSTNAMES", "job-0.svc,job-1.svc")
     on_tpu.setenv("TPU_WORKER_ID", "1")
-    assert jobs.find_place(None, None, None) == Place("job-0.svc", 8482, 2, 1)
+    assert jobs.find_member(None, None, None) == Member("job-0.svc", 8482, 2, 1)
 
 
 def test_a_tpu_outside_of_the_cloud(on_tpu):
     with metadata_server({}) as address:
         on_tpu.setenv("GCE_METADATA_IP", address)
-        assert jobs.find_place(None, None, None) is None
+        assert jobs.find_member(None, None, None) is None
     on_tpu.setenv("GCE_METADATA_IP", f"localhost:{free_port()}")
-    assert jobs.find_place(None, None, None) is None
+    assert jobs.find_member(None, None, None) is None

@@ -1,7 +1,7 @@
 """Train the small CIFAR-100 classifier that a comparison report can use.
 
-python examples/train_classifier.py --output runs/classifier.npz
-python evaluate.py --workdir runs/a runs/b --report report --classifier runs/classifier.npz
+glcic-jax train-classifier --output runs/classifier.npz
+glcic-jax evaluate --workdir runs/a runs/b --report report --classifier runs/classifier.npz
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glcic_jax.commands.command_line import parse, run
+from glcic_jax.commands.command_line import parse
 from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -143,7 +143,3 @@ def _step(
     change, opt_state = optimizer.update(gradient, opt_state, variables["params"])
     params = optax.apply_updates(variables["params"], change)
     return ({"params": params, **updates}, opt_state), value
-
-
-if __name__ == "__main__":
-    run(main)

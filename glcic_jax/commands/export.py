@@ -1,6 +1,6 @@
 """Write the generator of a run, or the mean of several, to one file that `load_generator` reads.
 
-python examples/export_generator.py --workdir runs/x --output generator.npz
+glcic-jax export --workdir runs/x --output generator.npz
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from glcic_jax.commands.command_line import parse, run
+from glcic_jax.commands.command_line import parse
 from glcic_jax.config.saved import generator_differences
 from glcic_jax.errors import UserError
 
@@ -65,7 +65,3 @@ def _mean_variables(runs: list[Run], arguments: Arguments) -> Any:
         return np.mean(leaves, axis=0, dtype=np.float64).astype(np.float32)
 
     return jax.tree.map(mean, *(loaded.variables for loaded in runs))
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,6 +1,6 @@
 """Train every variant of the study and write the report that compares them.
 
-python examples/reproduce_study.py --workdir runs/study
+glcic-jax reproduce-study --workdir runs/study
 
 What is finished is not trained again and what was interrupted goes on, so the same command can be
 started as often as it takes. On a CPU, `--jobs 2` trains two runs side by side, each on half of the
@@ -19,14 +19,12 @@ from concurrent import futures
 from pathlib import Path
 from typing import IO, get_args
 
-from glcic_jax.commands.command_line import parse, run
+from glcic_jax.commands.command_line import parse
 from glcic_jax.config.presets import STUDY
 from glcic_jax.config.scoring import Protocol
 from glcic_jax.config.settings import total_steps
 from glcic_jax.errors import UserError
 from glcic_jax.runtime.journal import HISTORY, last_step, read_history
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Arguments:
 
 
 def main() -> None:
-    """Run train.py, examples/train_classifier.py and evaluate.py."""
+    """Run `train` for every variant, `train-classifier` and `evaluate`."""
     arguments = parse(Arguments, description=Arguments.__doc__)
     _check(arguments)
     arguments.workdir.mkdir(parents=True, exist_ok=True)
@@ -69,11 +67,11 @@ def main() -> None:
         _train_side_by_side(workdirs, arguments.jobs)
     classifier = arguments.workdir / "classifier.npz"
     if not classifier.exists():
-        _call("examples/train_classifier.py", "--output", str(classifier))
+        _call("train-classifier", "--output", str(classifier))
     report = ["--report", str(arguments.workdir / "report"), "--classifier", str(classifier)]
     # The newest checkpoints: the best by validation would mostly be from before the joint phase.
     scored = ["--checkpoint", "latest", "--protocol", *arguments.protocol]
-    _call("evaluate.py", "--workdir", *map(str, workdirs), *report, *scored)
+    _call("evaluate", "--workdir", *map(str, workdirs), *report, *scored)
 
 
 def _check(arguments: Arguments) -> None:
@@ -89,7 +87,7 @@ def _check(arguments: Arguments) -> None:
 
 
 def _training(workdir: Path, name: str, seed: int) -> tuple[str, ...]:
-    return ("train.py", "--workdir", str(workdir), "--preset", name, "--seed", str(seed))
+    return ("train", "--workdir", str(workdir), "--preset", name, "--seed", str(seed))
 
 
 def _require_finished(workdir: Path, name: str) -> None:
@@ -141,11 +139,11 @@ def _share(number: int, jobs: int) -> set[int] | None:
 
 
 def _call(
-    script: str, *arguments: str, log: IO[str] | None = None, cores: set[int] | None = None
+    name: str, *arguments: str, log: IO[str] | None = None, cores: set[int] | None = None
 ) -> None:
-    """Run a script of this project; its errors are its own to tell."""
-    print(f"$ python {script} {' '.join(arguments)}", flush=True)
-    command = [sys.executable, str(ROOT / script), *arguments]
+    """Run another command in a process of its own; its errors are its own to tell."""
+    print(f"$ glcic-jax {name} {' '.join(arguments)}", flush=True)
+    command = [sys.executable, "-m", "glcic_jax", name, *arguments]
     with subprocess.Popen(command, stdout=log, stderr=log) as process:
         if cores:
             # Long before the program counts its cores, unless it has ended already.
@@ -158,8 +156,4 @@ def _call(
             raise
     if status:
         told = f"; {log.name} says why" if log else ""
-        raise UserError(f"{script} {' '.join(arguments)} ended with status {status}{told}")
-
-
-if __name__ == "__main__":
-    run(main)
+        raise UserError(f"glcic-jax {name} {' '.join(arguments)} ended with status {status}{told}")

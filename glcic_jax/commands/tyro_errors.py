@@ -1,0 +1,56 @@
+"""What tyro says of a command line that does not fit, in a line or two.
+
+tyro prints a framed box to stderr and exits; the events behind it are in a private module whose
+types change. So its text is read: the first paragraph is what is wrong, and after it come options
+that are meant to help. `tests/commands/test_tyro_errors.py` fails when the box changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from glcic_jax.errors import UserError
+
+T = TypeVar("T")
+
+_FRAME = " │╭╮╰╯\t"
+_RULE = "───"
+
+
+def plainly(parse: Callable[[], T]) -> T:
+    """Call `parse`, which calls tyro; `--help` prints and exits as always.
+
+    Raises:
+        UserError: the command line does not fit.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return parse()
+    except SystemExit as stop:
+        if not stop.code:
+            raise  # --help
+        raise UserError(condense(complaint.getvalue())) from None
+
+
+def condense(box: str) -> str:
+    """The text inside a framed complaint: its first paragraph, and the option it suggests."""
+    paragraphs: list[str] = []
+    current: list[str] = []
+    for line in (line.strip(_FRAME) for line in box.splitlines()):
+        if _RULE in line or not line:
+            paragraphs.append(" ".join(current))
+            current = []
+        else:
+            current.append(line)
+    paragraphs = [text for text in (*paragraphs, " ".join(current)) if text]
+    message = paragraphs[0] if paragraphs else "the command line is not understood"
+    # Of an option that is known, what follows is its description.
+    unknown = "nrecognized" in message
+    suggested = re.findall(r"--[\w.-]+", " ".join(paragraphs[1:-1])) if unknown else []
+    hint = f"did you mean {suggested[0]}? " if suggested else ""
+    return f"{message}\n{hint}--help describes every option"
