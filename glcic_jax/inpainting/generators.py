@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from glcic_jax.config.settings import Config
 from glcic_jax.inpainting.generator_files import load_file, load_pretrained
-from glcic_jax.networks.registry import Generator, build_generator
+from glcic_jax.networks.interface import Generator
+from glcic_jax.networks.registry import build_generator
 from glcic_jax.runtime.checkpoints import Checkpoints, Which
 from glcic_jax.runtime.workdir import load_config
 from glcic_jax.training.state import abstract_train_state, generator_variables
