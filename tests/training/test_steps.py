@@ -246,11 +246,11 @@ _DEVICES_PROGRAM = """
 import functools, json, sys
 import jax, numpy as np
 import skimage.data
-from glcic_jax import devices
-from glcic_jax.config_json import from_json
-from glcic_jax.steps import STEPS, build_recipe
-from glcic_jax.train_state import create_train_state
-from glcic_jax.training import compile_step
+from glcic_jax.config.saved import from_json
+from glcic_jax.runtime import devices
+from glcic_jax.training.loop import compile_step
+from glcic_jax.training.state import create_train_state
+from glcic_jax.training.steps import STEPS, build_recipe
 
 config = from_json(sys.argv[1])
 photo = skimage.data.astronaut()

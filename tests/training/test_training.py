@@ -168,7 +168,7 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
 POISON = """
 import runpy, sys
 import jax.numpy as jnp
-from glcic_jax import losses
+from glcic_jax.training import losses
 plain = losses.reconstruction_loss
 def poisoned(output, truth, mask, config):
     # Sides are 4 to 8 pixels: about every eighth batch starts with so large a hole.
