@@ -17,7 +17,7 @@ from glcic_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Finite numbers from `low` to `high`, both of which count; no `high`: as large as you like."""
+    """Numbers from `low` to `high`, both of which count; no `high`: as large as you like."""
 
     low: float
     high: float | None = None
@@ -25,7 +25,7 @@ class Range:
     def complaint(self, value: Any) -> str | None:
         """What is wrong with a number or a tuple of numbers, to stand after the option's name."""
         for number in value if isinstance(value, tuple) else (value,):
-            if not (math.isfinite(number) and self.low <= number <= self._highest):
+            if not self.low <= number <= self._highest:  # nor is NaN
                 return f" is {_shown(number)}; it must {self._expected}"
         return None
 

@@ -227,7 +227,7 @@ def _generate(
     output, updates = recipe.generator.apply(
         variables, batch.image, batch.mask, train=True, mutable=["batch_stats"]
     )
-    return output, updates.get("batch_stats", {})
+    return output, updates["batch_stats"]
 
 
 def _judge(

@@ -17,6 +17,7 @@ from glcic_jax.config.settings import Config, Fill
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation.reporting import evaluate_run
 from glcic_jax.imaging.fills import mean_fill
+from glcic_jax.inpainting.generator_files import save_generator
 from glcic_jax.inpainting.generators import load_generator
 from glcic_jax.inpainting.inpaint import inpaint_fn
 from glcic_jax.networks.registry import (
@@ -44,6 +45,7 @@ class Toy(nn.Module):
     def __call__(self, image, mask, *, train):
         """As `interface.Generator`."""
         del train
+        assert all(side % self.multiple == 0 for side in image.shape[1:3]), image.shape
         mean_pixel = self.variable("constants", "mean_pixel", lambda: jnp.full(3, 0.5)).value
         filled = mean_fill(image, mask, mean_pixel)
         return nn.sigmoid(nn.Conv(3, (3, 3), dtype=self.dtype, name="output")(filled))
@@ -93,6 +95,11 @@ def test_a_generator_is_added_in_one_place(toy, tiny_config, tmp_path, photo_cro
         patch = image[row - 1 : row + 2, column - 1 : column + 2]
         expected = 255 / (1 + np.exp(-np.einsum("abc,abcf->f", patch, kernel) - bias))
         np.testing.assert_allclose(result[row, column], expected, atol=0.51)
+
+    file = tmp_path / "toy.npz"
+    save_generator(file, config, variables, {})
+    again = inpaint_fn(*load_generator(file), images, mask)
+    np.testing.assert_array_equal(again, completed)
 
 
 def test_a_resumed_run_needs_the_generator_too(tiny_config, toy, tmp_path):
