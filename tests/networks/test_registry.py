@@ -102,8 +102,7 @@ def test_a_generator_is_added_in_one_place(toy, tiny_config, tmp_path, photo_cro
     np.testing.assert_array_equal(again, completed)
 
 
-def test_a_resumed_run_needs_the_generator_too(tiny_config, toy, tmp_path):
-    """Without it the name is explained, and nothing is written."""
+def test_an_unknown_generator_is_explained_and_writes_nothing(tiny_config, toy, tmp_path):
     del toy
     with pytest.raises(UserError, match=r"'toyy'; choose one of glcic, .*context_encoder, toy"):
         train(tmp_path / "x", replace(tiny_config, model={"generator": "toyy"}))
