@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glcic_jax.config.settings import Config, Phase, window_size
+from glcic_jax.networks.interface import Generator
 from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv
 from glcic_jax.networks.registry import build_discriminator, build_generator
 
@@ -47,7 +48,7 @@ class LayerWork:
     input_shape: tuple[int, ...]
 
 
-def network_work(network: nn.Module, *inputs: jax.ShapeDtypeStruct) -> list[LayerWork]:
+def network_work(network: nn.Module | Generator, *inputs: jax.ShapeDtypeStruct) -> list[LayerWork]:
     """The layers of a network in the order in which it calls them.
 
     Args:

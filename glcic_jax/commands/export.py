@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from glcic_jax.commands.command_line import parse
-from glcic_jax.config.saved import generator_differences
 from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ def _mean_variables(runs: list[Run], arguments: Arguments) -> Any:
     """The variables of the only run, or the mean of all."""
     import jax
     import numpy as np
+
+    from glcic_jax.networks.registry import generator_differences
 
     for workdir, loaded in zip(arguments.workdir, runs, strict=True):
         fields = generator_differences(runs[-1].config, loaded.config)

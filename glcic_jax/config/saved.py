@@ -61,7 +61,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
     `loop` and `data.workers` decide no step but for rounding, so they may differ.
     """
-    before, after = _flatten(old), _flatten(new)
+    before, after = flatten(old), flatten(new)
     return [
         f"{name}: {before[name]!r} -> {after[name]!r}"
         for name in before
@@ -69,33 +69,13 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
-_GENERATOR_FIELDS = {
-    "glcic": ("downsamples", "dilations", "dilated_residual"),
-    "residual": ("downsamples", "dilations"),
-    "context_encoder": ("bottleneck",),
-}
-"""Fields of the model that a generator reads, besides its width and fill."""
-
-
-def generator_differences(old: Config, new: Config) -> list[str]:
-    """What keeps the generator of `old` from working as that of `new`, as in `differences`.
-
-    Fields that only other generators read may differ.
-    """
-    before, after = _flatten(old), _flatten(new)
-    fields = ("generator", "width", *_GENERATOR_FIELDS[new.model.generator], "fill")
-    names = [f"model.{name}" for name in fields]
-    if new.model.generator == "context_encoder":
-        names = ["image_size", *names]
-    return [f"{n}: {before[n]!r} -> {after[n]!r}" for n in names if before[n] != after[n]]
-
-
-def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every field's value by its dotted name, such as `model.width`."""
     flat: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            flat |= _flatten(value, f"{prefix}{field.name}.")
+            flat |= flatten(value, f"{prefix}{field.name}.")
         else:
             flat[f"{prefix}{field.name}"] = value
     return flat

@@ -10,10 +10,17 @@ from typing import Annotated, Literal
 
 import tyro
 
+from glcic_jax.config.fields import Range, Rule, check_fields
 from glcic_jax.errors import UserError
 
 Protocol = Literal["rectangle", "center", "freeform", "pixels"]
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
+
+
+def _wrong_limit(limit: int | None) -> str | None:
+    if limit is None or limit >= 1:
+        return None
+    return f" is {limit}; it must be at least 1, or left out for all images"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +32,11 @@ class Scoring:
     pixels."""
     split: Literal["test", "validation"] = "test"
     """Images to score; none of either was trained on."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Start of the random holes; the same seed gives every method and run the same holes."""
-    batch_size: int = 64
+    batch_size: Annotated[int, Range(1)] = 64
     """Images in memory at once. The scores don't depend on it."""
-    limit: int | None = None
+    limit: Annotated[int | None, Rule(_wrong_limit)] = None
     """Score only so many images, from the first."""
     methods: tuple[Method, ...] = (
         "mean_pixel",
@@ -54,14 +61,7 @@ def check_scoring(scoring: Scoring) -> None:
     Raises:
         UserError: names the field, its value and what it must be.
     """
-    if not 0 <= scoring.seed < 2**31:
-        raise UserError(f"seed is {scoring.seed}; it must lie between 0 and {2**31 - 1}")
-    if scoring.batch_size < 1:
-        raise UserError(f"batch-size is {scoring.batch_size}; it must be at least 1")
-    if scoring.limit is not None and scoring.limit < 1:
-        raise UserError(
-            f"limit is {scoring.limit}; it must be at least 1, or left out for all images"
-        )
+    check_fields(scoring)
     if not scoring.protocols:
         raise UserError("no protocol was named; leave --protocol out to take rectangle")
     if not scoring.methods:

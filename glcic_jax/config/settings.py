@@ -1,9 +1,10 @@
 """Typed, frozen configuration: the fields of a run, and the lengths that follow from them.
 
 Everything a run depends on stands here and nowhere else. The module imports no array library, so
-`--help` and a mistyped option answer at once. To add a field, give it a default, a docstring (the
-command line shows it) and, where values can clash, a line in `config_checks`; one that a generator
-reads is named in `config_json` as well.
+`--help` and a mistyped option answer at once. To add a field, give it a default, its range where it
+is a number, a docstring (the command line shows it) and, where it can clash with another, a line in
+`checks.py`; one that a generator reads is named in the generator's entry in `networks/registry.py`
+as well.
 
 Lengths of holes and windows are fractions of the image side, so that one preset serves every
 `image_size`.
@@ -12,28 +13,40 @@ Lengths of holes and windows are fractions of the image side, so that one preset
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
-SOURCE_NAMES = ("photos", "cifar100", "folder:PATH")
+from glcic_jax.config.fields import Range
+from glcic_jax.config.rules import EVEN, SHARE_OF_SIDE, SHARES_OF_KINDS, SOURCES
+
+Fill = Literal["mean", "harmonic"]
+"""What stands in a hole before a network sees it."""
+
+Fusion = Literal["joint", "separate"]
+LocalHead = Literal["vector", "patch"]
+
+_Share = Annotated[float, Range(0, 1)]
+_Weight = Annotated[float, Range(0, 1000)]
+_Steps = Annotated[int, Range(0, 10**9)]
+_Count = Annotated[int, Range(1, 10**9)]
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where images come from."""
 
-    sources: tuple[str, ...] = ("photos",)
+    sources: Annotated[tuple[str, ...], SOURCES] = ("photos",)
     """One or more of photos, cifar100, folder:PATH. Several are mixed."""
     weights: tuple[float, ...] = ()
     """How often each source is drawn from, in the order of the sources. Empty: equally often."""
-    batch_size: int = 64
+    batch_size: Annotated[int, Range(1, 1_000_000)] = 64
     """Images a step, over all devices."""
-    min_scale: float = 1.0
+    min_scale: Annotated[float, Range(1, 1000)] = 1.0
     """folder: smallest shortest edge after the random resize, in units of the image side."""
-    max_scale: float = 1.5
+    max_scale: Annotated[float, Range(1, 1000)] = 1.5
     """folder: largest shortest edge after the random resize, in units of the image side."""
-    workers: int = 2
+    workers: Annotated[int, Range(0, 1024)] = 2
     """Processes that decode a streaming source. 0: threads of this process."""
-    resident_megabytes: int = 1024
+    resident_megabytes: Annotated[int, Range(0, 10_000_000)] = 1024
     """A training set of fixed images up to this size is kept on the device."""
 
 
@@ -41,19 +54,19 @@ class DataConfig:
 class AugmentConfig:
     """Random changes to training images, each with its probability; made on the device."""
 
-    flip: float = 0.5
+    flip: _Share = 0.5
     """Probability of a left-right flip."""
-    rotate: float = 0.0
+    rotate: _Share = 0.0
     """Probability of a rotation."""
-    max_degrees: float = 10.0
+    max_degrees: Annotated[float, Range(0, 180)] = 10.0
     """Largest rotation to either side, in degrees."""
-    zoom: float = 0.0
+    zoom: _Share = 0.0
     """Probability of zooming in."""
-    max_zoom: float = 1.25
+    max_zoom: Annotated[float, Range(1, 10)] = 1.25
     """Largest magnification."""
-    blur: float = 0.0
+    blur: _Share = 0.0
     """Probability of a Gaussian blur."""
-    max_sigma: float = 1.0
+    max_sigma: Annotated[float, Range(0.01, 10)] = 1.0
     """Largest standard deviation of the blur, in pixels."""
 
 
@@ -64,25 +77,25 @@ class MaskConfig:
     kind: Literal["rectangle", "rectangles", "freeform", "pixels", "mixed"] = "rectangle"
     """One rectangle, several rectangles, brush strokes, random missing pixels, or for each image
     one of these four."""
-    shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    shares: Annotated[tuple[float, ...], SHARES_OF_KINDS] = (1.0, 1.0, 1.0, 1.0)
     """mixed: how often each of the four is drawn, in that order; they need not sum to 1."""
-    min_side: float = 0.25
+    min_side: Annotated[float, Range(1e-6, 1)] = 0.25
     """Shortest side of a rectangle."""
-    max_side: float = 0.5
+    max_side: Annotated[float, Range(1e-6, 1)] = 0.5
     """Longest side of a rectangle."""
-    min_count: int = 1
+    min_count: Annotated[int, Range(1, 64)] = 1
     """Fewest rectangles or strokes in one image."""
-    max_count: int = 4
+    max_count: Annotated[int, Range(1, 64)] = 4
     """Most rectangles or strokes in one image."""
-    min_brush: float = 0.03
+    min_brush: Annotated[float, Range(1e-6, 1)] = 0.03
     """Thinnest brush of a stroke."""
-    max_brush: float = 0.1
+    max_brush: Annotated[float, Range(1e-6, 1)] = 0.1
     """Thickest brush of a stroke."""
-    min_missing: float = 0.25
+    min_missing: Annotated[float, Range(1e-6, 1)] = 0.25
     """Random pixels: smallest missing share of the local window."""
-    max_missing: float = 0.75
+    max_missing: Annotated[float, Range(1e-6, 1)] = 0.75
     """Random pixels: largest missing share of the local window."""
-    local_window: float = 0.5
+    local_window: Annotated[float, SHARE_OF_SIDE] = 0.5
     """Side of the local discriminator's square window, which contains the holes."""
 
 
@@ -90,35 +103,36 @@ class MaskConfig:
 class ModelConfig:
     """The networks' shapes."""
 
-    generator: Literal["glcic", "residual", "context_encoder"] = "glcic"
-    """The network that completes: GLCIC's, the residual extension's, or a context encoder, which
-    has a bottleneck and completes images of one size only."""
-    width: int = 32
+    generator: str = "glcic"
+    """The network that completes: glcic (the paper's), residual (the extension's), context_encoder,
+    which has a bottleneck and completes images of one size only, or one that
+    `networks.registry.register_generator` was told of."""
+    width: Annotated[int, Range(4, 4096), EVEN] = 32
     """Channels of the generator's first layer; the paper's is 64."""
-    downsamples: int = 2
+    downsamples: Annotated[int, Range(1, 5)] = 2
     """How often the generator halves the image; the paper's is 2. Not for context_encoder."""
-    dilations: tuple[int, ...] = (2, 4, 8, 16)
+    dilations: Annotated[tuple[int, ...], Range(1, 1024)] = (2, 4, 8, 16)
     """Rates of the dilated convolutions, in order; residual: one block each. Not for
     context_encoder."""
     dilated_residual: bool = True
     """glcic: add the input of each dilated layer to its output (the paper does not)."""
-    bottleneck: int = 512
+    bottleneck: Annotated[int, Range(1, 65536)] = 512
     """context_encoder: length of the vector between encoder and decoder."""
-    fill: Literal["mean", "harmonic"] = "harmonic"
+    fill: Fill = "harmonic"
     """What stands in the hole before the network sees it: the mean pixel (the paper), or the
     smooth solution of Laplace's equation, to which the network's output is then added."""
-    batch_norm_momentum: float = 0.9
+    batch_norm_momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     """Share of the old running statistics that each step keeps."""
     discriminator: Literal["context", "global", "local", "shared_patch"] = "context"
     """What judges: a global and a local discriminator (GLCIC), one of them alone, or a global and a
     PatchGAN head over shared first layers (the extension)."""
-    discriminator_width: int = 32
+    discriminator_width: Annotated[int, Range(1, 4096)] = 32
     """Channels of each discriminator's first layer; the paper's is 64."""
-    dense_features: int = 256
+    dense_features: Annotated[int, Range(1, 65536)] = 256
     """Length of the vector that each discriminator sums its image up in; the paper's is 1024."""
-    fusion: Literal["joint", "separate"] = "joint"
+    fusion: Fusion = "joint"
     """context: one logit from both vectors (the paper), or one logit each."""
-    local_head: Literal["vector", "patch"] = "vector"
+    local_head: LocalHead = "vector"
     """The local discriminator judges its window as one, or as a grid of patches (PatchGAN), which
     needs a logit of its own."""
     spectral_norm: bool = False
@@ -133,18 +147,18 @@ class LossConfig:
 
     reconstruction: Literal["squared", "absolute"] = "squared"
     """Error inside the hole that the generator minimises."""
-    joint_weight: float = 0.0004
+    joint_weight: _Weight = 0.0004
     """Weight of the adversarial term of the fused logit (the paper's alpha)."""
-    global_weight: float = 0.0002
+    global_weight: _Weight = 0.0002
     """Weight of the global adversarial term where the logits are separate."""
-    local_weight: float = 0.0002
+    local_weight: _Weight = 0.0002
     """Weight of the local adversarial term where the logits are separate."""
-    patch_weight: float = 0.0002
+    patch_weight: _Weight = 0.0002
     """Weight of the adversarial term of the PatchGAN head."""
     adversarial: Literal["cross_entropy", "hinge", "least_squares"] = "cross_entropy"
     """How logits become losses: non-saturating cross entropy (Goodfellow et al. 2014), hinge (Lim &
     Ye 2017) or least squares (Mao et al. 2017)."""
-    adversarial_ratio: float = 0.0
+    adversarial_ratio: _Weight = 0.0
     """Scale the adversarial terms together, step by step, until their gradient at the generator's
     output has this share of the reconstruction's. 0: leave the weights as they stand."""
 
@@ -155,18 +169,18 @@ class OptimizerConfig:
 
     name: Literal["adam", "adamw", "adadelta"] = "adamw"
     """Update rule of every network."""
-    learning_rate: float = 0.002
+    learning_rate: Annotated[float, Range(1e-12, 100)] = 0.002
     """Peak learning rate of the completion network."""
-    discriminator_learning_rate: float = 0.0002
+    discriminator_learning_rate: Annotated[float, Range(1e-12, 100)] = 0.0002
     """Learning rate of the discriminators; constant."""
-    weight_decay: float = 0.0001
+    weight_decay: _Share = 0.0001
     """Decoupled weight decay of the completion network; adamw only."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Cosine: warm up, then fall to zero over all steps that update the completion network. A short
     joint phase after a long completion phase has little of the rate left."""
-    warmup_steps: int = 100
+    warmup_steps: _Steps = 100
     """Steps of linear warm-up of the completion network's rate, at most a quarter of all."""
-    ema_decay: float = 0.0
+    ema_decay: Annotated[float, Range(0, 0.999999)] = 0.0
     """Moving average of the completion network, used for evaluation; 0 turns it off."""
 
 
@@ -174,11 +188,11 @@ class OptimizerConfig:
 class PhaseConfig:
     """Lengths of the three phases of training, in steps."""
 
-    completion_steps: int = 700
+    completion_steps: _Steps = 700
     """Completion network alone."""
-    discriminator_steps: int = 50
+    discriminator_steps: _Steps = 50
     """Discriminators alone."""
-    joint_steps: int = 120
+    joint_steps: _Steps = 120
     """Both together."""
 
 
@@ -186,19 +200,19 @@ class PhaseConfig:
 class LoopConfig:
     """How often the loop reports and saves. May change when a run is resumed."""
 
-    log_every: int = 20
+    log_every: _Count = 20
     """Steps between lines of metrics.jsonl; losses are checked for being finite as often."""
-    validate_every: int = 300
+    validate_every: _Count = 300
     """Steps between validations, each followed by a checkpoint."""
-    save_every: int = 100
+    save_every: _Count = 100
     """Steps between checkpoints."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: _Count = 2
     """How many of the newest checkpoints stay; the best by validation stays too."""
-    validation_images: int = 500
+    validation_images: _Count = 500
     """Images of the validation split that are scored."""
-    sample_images: int = 8
+    sample_images: Annotated[int, Range(1, 64)] = 8
     """Validation images drawn in each sample grid."""
-    cpu_devices: int = 1
+    cpu_devices: Annotated[int, Range(1, 1024)] = 1
     """Without an accelerator: virtual devices that share the batch. One uses all cores. Results
     agree to rounding; resume with the same number for equal bits."""
 
@@ -207,9 +221,9 @@ class LoopConfig:
 class Config:
     """One training run."""
 
-    image_size: int = 32
+    image_size: Annotated[int, Range(8, 4096)] = 32
     """Side of the square training images, in pixels."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Start of every random sequence of the run."""
     initial: str = ""
     """Generator whose weights a new run starts from: a run's directory (its best checkpoint by
@@ -242,11 +256,6 @@ def total_steps(config: Config) -> int:
     """Steps of the whole run."""
     phases = config.phases
     return phases.completion_steps + phases.discriminator_steps + phases.joint_steps
-
-
-def bottleneck_halvings(side: int) -> int:
-    """How often the context encoder halves an image of `side` pixels: down to 4 to 7 pixels."""
-    return max(1, (side // 4).bit_length() - 1)
 
 
 Phase = Literal["completion", "discriminator", "joint"]

@@ -31,7 +31,7 @@ from glcic_jax.imaging import classical
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.imaging.sheets import draw_sheet
 from glcic_jax.inpainting import generators
-from glcic_jax.networks.context_encoder import ContextEncoder
+from glcic_jax.networks.registry import generator_entry
 from glcic_jax.runtime.journal import (
     HISTORY,
     curve,
@@ -309,13 +309,14 @@ def _goals(results: Results, models: Sequence[str]) -> dict[str, Any]:
 def _describe(workdir: Path, run: generators.Run) -> dict[str, Any]:
     """What a run is and what it cost."""
     model, history = run.config.model, read_history(workdir / HISTORY)
+    dilated = "model.dilations" in generator_entry(model.generator).reads
     return {
         "generator": model.generator,
         "discriminator": model.discriminator,
         "adversarial": run.config.losses.adversarial,
         "fill": model.fill,
         "width": model.width,
-        "dilations": [] if isinstance(run.generator, ContextEncoder) else list(model.dilations),
+        "dilations": list(model.dilations) if dilated else [],
         "seed": run.config.seed,
         "initial": run.config.initial,
         "step": run.step,

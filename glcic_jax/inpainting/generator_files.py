@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax.config.checks import check
 from glcic_jax.config.saved import from_json, to_json
 from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
-from glcic_jax.networks.registry import Generator, build_generator
+from glcic_jax.networks.interface import Generator
+from glcic_jax.networks.registry import build_generator, check_run
 from glcic_jax.runtime.files import UNREADABLE, save_arrays
 
 _CONFIG, _NOTES = "config.json", "notes.json"
@@ -96,7 +96,7 @@ def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
         ) from error
     try:
         config = from_json(saved)
-        check(config)
+        check_run(config)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     generator = build_generator(config)

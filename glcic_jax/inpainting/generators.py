@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from glcic_jax.config.saved import from_json
 from glcic_jax.config.settings import Config
 from glcic_jax.inpainting.generator_files import load_file, load_pretrained, require_variables_of
-from glcic_jax.networks.registry import Generator, build_generator
+from glcic_jax.networks.interface import Generator
+from glcic_jax.networks.registry import build_generator
 from glcic_jax.runtime.workdir import Which, load_config
 
 

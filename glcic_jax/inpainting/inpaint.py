@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,15 +15,14 @@ import numpy as np
 from glcic_jax.errors import UserError
 from glcic_jax.imaging.values import composite, pad_to_multiple, to_uint8, to_unit
 from glcic_jax.inpainting import photographs
-from glcic_jax.networks.context_encoder import ContextEncoder
-from glcic_jax.networks.registry import Generator
+from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
 
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
 def complete(
-    generator: nn.Module, variables: Any, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
+    generator: Generator, variables: Any, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The network's raw output and the completed image: pure, for use inside other programs.
 
@@ -38,7 +36,7 @@ def complete(
         Two float32 image_BxHxWx3 in [0, 1]; the second equals the input outside the hole.
     """
     height, width = image_BxHxWx3.shape[1:3]
-    multiple = 2**generator.downsamples
+    multiple = generator.multiple
     padded: Any = generator.apply(
         variables,
         pad_to_multiple(image_BxHxWx3, multiple),
@@ -81,17 +79,17 @@ def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) 
         return cast(Array, whole.reshape(images.shape))
     known, holes = np.asarray(images_4d), np.asarray(masks_4d)
     _check_values(known, holes)
-    if isinstance(generator, ContextEncoder):
+    if generator.layers() is None:
         whole = _inpaint_compiled(generator, variables, known, holes).reshape(images.shape)
         return cast(Array, np.asarray(whole) if isinstance(images, np.ndarray) else whole)
     completed = photographs.fill_holes(
-        photographs.prepare(generator, variables), known, holes[..., 0] != 0
+        photographs.prepare(cast(Any, generator), variables), known, holes[..., 0] != 0
     ).reshape(images.shape)
     return completed if isinstance(images, np.ndarray) else jnp.asarray(completed)
 
 
 def _check_size(generator: Generator, shape: tuple[int, ...]) -> None:
-    side = generator.image_size if isinstance(generator, ContextEncoder) else None
+    side = generator.image_size
     if side is not None and shape[1:3] != (side, side):
         raise UserError(
             f"this context encoder completes images of {side} x {side} pixels only; got "
@@ -101,7 +99,7 @@ def _check_size(generator: Generator, shape: tuple[int, ...]) -> None:
 
 
 def _inpaint_whole(
-    generator: nn.Module, variables: Any, images: jax.Array, masks: Any
+    generator: Generator, variables: Any, images: jax.Array, masks: Any
 ) -> jax.Array:
     """images_BxHxWx3 of the caller's dtype, masks_BxHxWx1 of any -> images of the same dtype."""
     mask = (masks != 0).astype(jnp.float32)

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glcic_jax.config.settings import Fill
 from glcic_jax.imaging.fills import harmonic_fill, mean_fill
+from glcic_jax.networks.interface import Layer
 from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv, NormReLU
-
-
-class Layer(NamedTuple):
-    """One convolution with the batch normalisation and ReLU that follow it."""
-
-    name: str
-    features: int
-    size: int = 3
-    stride: int = 1
-    dilation: int = 1
-    doubles: Literal["", "transposed", "interpolated"] = ""
-    """Doubles the map: a transposed 4x4 convolution of stride 2, or every pixel repeated twice
-    along both axes and then the convolution."""
-    residual: bool = False
-    """Its input is added to its result."""
-    opens: bool = False
-    """The first layer of a residual block: its input is kept for the layer that closes it."""
-    closes: bool = False
-    """The last layer of a residual block: a convolution with a bias, neither normalised nor
-    rectified, to which the input of the block is added."""
 
 
 class CompletionNetwork(nn.Module):
@@ -52,10 +32,19 @@ class CompletionNetwork(nn.Module):
     downsamples: int = 2
     dilations: tuple[int, ...] = (2, 4, 8, 16)
     dilated_residual: bool = False
-    fill: Literal["mean", "harmonic"] = "mean"
+    fill: Fill = "mean"
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
+
+    @property
+    def image_size(self) -> None:
+        """Any size."""
+
+    @property
+    def multiple(self) -> int:
+        """What height and width must divide by."""
+        return 2**self.downsamples
 
     @nn.compact
     def __call__(
@@ -65,7 +54,7 @@ class CompletionNetwork(nn.Module):
 
         Args:
             image_BxHxWx3: float32 in [0, 1]; values in the hole are not read. H and W must divide
-                by `2**downsamples`.
+                by `multiple`.
             mask_BxHxWx1: float32, 1 is the hole.
             train: use (and update) the batch's statistics instead of the running ones.
 
@@ -156,9 +145,19 @@ class ResidualNetwork(CompletionNetwork):
 
 
 def to_image(
-    fill: str, filled_BxHxWx3: jax.Array, last_BxHxWx3: jax.Array, *, train: bool
+    fill: Fill, filled_BxHxWx3: jax.Array, last_BxHxWx3: jax.Array, *, train: bool
 ) -> jax.Array:
-    """A network's image, float32, from its last layer; see `CompletionNetwork` for both kinds."""
+    """A network's image from its last layer; see `CompletionNetwork` for both kinds.
+
+    Args:
+        fill: what stood in the hole before.
+        filled_BxHxWx3: float32 in [0, 1], the image with its hole filled so.
+        last_BxHxWx3: float32 or bfloat16, of the layer `output`.
+        train: leave values outside [0, 1] as they are, so that they have a gradient.
+
+    Returns:
+        float32 image_BxHxWx3.
+    """
     last_BxHxWx3 = last_BxHxWx3.astype(jnp.float32)
     if fill == "mean":
         return nn.sigmoid(last_BxHxWx3)

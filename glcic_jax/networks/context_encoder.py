@@ -6,13 +6,11 @@ normalisation and ReLU as in the other networks here. Its bottleneck fixes the s
 
 from __future__ import annotations
 
-from typing import Literal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import bottleneck_halvings
+from glcic_jax.config.settings import Fill
 from glcic_jax.imaging.fills import harmonic_fill, mean_fill
 from glcic_jax.networks.completion import to_image
 from glcic_jax.networks.layers import Conv, ConvTranspose, NormReLU
@@ -29,15 +27,23 @@ class ContextEncoder(nn.Module):
     image_size: int
     width: int = 64
     bottleneck: int = 512
-    fill: Literal["mean", "harmonic"] = "mean"
+    fill: Fill = "mean"
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
 
     @property
     def downsamples(self) -> int:
-        """How often the image is halved; its sides divide by 2 to this power."""
-        return bottleneck_halvings(self.image_size)
+        """How often the image is halved: down to 4 to 7 pixels."""
+        return max(1, (self.image_size // 4).bit_length() - 1)
+
+    @property
+    def multiple(self) -> int:
+        """What height and width must divide by, so that the image comes out as large as it was."""
+        return 2**self.downsamples
+
+    def layers(self) -> None:
+        """No chain of convolutions: the bottleneck sees everything."""
 
     @nn.compact
     def __call__(

@@ -5,23 +5,27 @@ Sources: Iizuka et al. 2017, section 3.4 and table 2, for the global and the loc
 patches; Miyato et al. 2018 (arXiv:1802.05957) for spectral normalisation.
 
 Every discriminator is called with whole images and local windows and answers with float32 logits
-by name; positive means real. None has a sigmoid.
+by name; positive means real. None has a sigmoid. `BUILDERS` at the end has one entry for each value
+of `model.discriminator`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glcic_jax.config.settings import Fusion, LocalHead, ModelConfig
 from glcic_jax.networks.layers import Conv, NormReLU
 
 _SMALLEST_SIDE = 4
 _MOST_SHARED = 3
 """Shared layers: after three each patch decision sees 61 px of a 256 px image."""
+
+_Views = Literal["both", "global", "local"]
 
 
 def strided_layers(side: int) -> int:
@@ -125,9 +129,9 @@ class ContextDiscriminator(_Settings):
     "patch" lets the local one decide about patches of its window; it needs separate logits.
     """
 
-    views: Literal["both", "global", "local"] = "both"
-    fusion: Literal["joint", "separate"] = "joint"
-    local_head: Literal["vector", "patch"] = "vector"
+    views: _Views = "both"
+    fusion: Fusion = "joint"
+    local_head: LocalHead = "vector"
 
     @nn.compact
     def __call__(
@@ -182,3 +186,27 @@ class SharedPatchDiscriminator(_Settings):
             "global": self._logit("global", vector, train),
             "patch": self._patch_logits("patch", x, train),
         }
+
+
+def _context(views: _Views) -> Callable[[ModelConfig, dict[str, Any]], nn.Module]:
+    def build(model: ModelConfig, common: dict[str, Any]) -> nn.Module:
+        return ContextDiscriminator(
+            views=views, fusion=model.fusion, local_head=model.local_head, **common
+        )
+
+    return build
+
+
+def _shared_patch(model: ModelConfig, common: dict[str, Any]) -> nn.Module:
+    del model
+    return SharedPatchDiscriminator(**common)
+
+
+BUILDERS: Mapping[str, Callable[[ModelConfig, dict[str, Any]], nn.Module]] = {
+    "context": _context("both"),
+    "global": _context("global"),
+    "local": _context("local"),
+    "shared_patch": _shared_patch,
+}
+"""By the value of `model.discriminator`: from the model's settings and what all discriminators have
+in common (width, dense_features, spectral, momentum, dtype, axis_name) to one module."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.networks.completion import CompletionNetwork
+from glcic_jax.networks.interface import Generator
 from glcic_jax.networks.layers import EPSILON
 
 
@@ -21,22 +21,30 @@ class Folded(NamedTuple):
     bias: jax.Array
 
 
-def fold(generator: CompletionNetwork, variables: Any) -> dict[str, Folded]:
+def fold(generator: Generator, variables: Any) -> dict[str, Folded]:
     """Fold the running statistics of every layer into its kernel; exact but for rounding.
 
     With running statistics, normalisation is the affine map `scale * (y - mean) / deviation +
     offset` of each feature, and an affine map of a convolution is a convolution with a bias.
 
     Args:
-        generator: the network.
+        generator: a network whose `layers()` are not None.
         variables: its `params` and `batch_stats`.
 
     Returns:
         The layers by name, `output` among them.
+
+    Raises:
+        ValueError: the network is no chain of convolutions.
     """
+    layers = generator.layers()
+    if layers is None:
+        raise ValueError(
+            f"{type(generator).__name__} is no chain of convolutions, so nothing folds"
+        )
     params, statistics = variables["params"], variables["batch_stats"]
     folded = {}
-    for layer in generator.layers():
+    for layer in layers:
         if layer.closes:
             folded[layer.name] = _as_it_is(params[layer.name])
             continue

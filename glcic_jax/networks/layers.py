@@ -31,6 +31,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """B x ceil(H / stride) x ceil(W / stride) x `features`, of type `dtype`."""
         shape = (self.size, self.size, x_BxHxWxC.shape[-1], self.features)
         init = nn.initializers.zeros_init() if self.zero_init else _kernel_init
         kernel = self.param("kernel", init, shape)
@@ -54,6 +55,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """B x 2H x 2W x `features`, of type `dtype`."""
         # Each output pixel sums a quarter of the taps, so the fan-in is that of a 2x2 kernel.
         init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
         kernel = self.param("kernel", init, (4, 4, x_BxHxWxC.shape[-1], self.features))
@@ -68,6 +70,7 @@ class InterpolatedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """B x 2H x 2W x `features`, of type `dtype`."""
         kernel = self.param("kernel", _kernel_init, (3, 3, x_BxHxWxC.shape[-1], self.features))
         return operators.convolve_doubled(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
 
@@ -85,6 +88,15 @@ class NormReLU(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Normalise each feature, then cut negative values off.
+
+        Args:
+            x: B x H x W x F, or B x F; float32 or bfloat16.
+            train: use (and update) the batch's statistics instead of the running ones.
+
+        Returns:
+            The result, of the shape of `x`, of type `dtype`.
+        """
         norm = nn.BatchNorm(
             use_running_average=not train,
             momentum=self.momentum,

@@ -21,8 +21,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from glcic_jax.config.checks import check
-from glcic_jax.config.saved import generator_differences, to_json
+from glcic_jax.config.saved import to_json
 from glcic_jax.config.settings import Config, MaskConfig, Phase, phase_of, total_steps
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
@@ -32,6 +31,7 @@ from glcic_jax.evaluation.loop import MODEL, evaluate
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.imaging.masks import Protocol
 from glcic_jax.inpainting.generators import find_generator
+from glcic_jax.networks.registry import check_run, generator_differences
 from glcic_jax.runtime import devices, jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.journal import SATURATED, is_saturated
@@ -66,7 +66,7 @@ def train(workdir: Path, config: Config) -> None:
             then), or a loss is no longer finite (the last good checkpoint stays). An error of one
             process before the first step is raised in all.
     """
-    check(config)
+    check_run(config)
     mesh = devices.batch_mesh()
     devices.check_batch(config.data.batch_size, mesh)
     jobs.together(lambda: check_workdir(workdir, config))

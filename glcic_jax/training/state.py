@@ -63,6 +63,7 @@ def create_train_state(
     generator = build_generator(config).init(generator_key, image, mask, train=False)
     if initial is not None:
         generator, mean_pixel = initial, initial["constants"]["mean_pixel"]
+    batch_stats = generator.get("batch_stats", {})
     discriminator = build_discriminator(config).init(
         discriminator_key, image, jnp.zeros((1, window, window, 3)), train=False
     )
@@ -70,7 +71,7 @@ def create_train_state(
     if config.optimizer.ema_decay > 0:
         # A real copy: the step donates the state, and one buffer can be donated only once.
         average = jax.tree.map(
-            jnp.copy, {"params": generator["params"], "batch_stats": generator["batch_stats"]}
+            jnp.copy, {"params": generator["params"], "batch_stats": batch_stats}
         )
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -78,7 +79,7 @@ def create_train_state(
         mean_pixel=jnp.asarray(mean_pixel, jnp.float32),
         generator=NetworkState(
             generator["params"],
-            generator["batch_stats"],
+            batch_stats,
             build_generator_optimizer(config).init(generator["params"]),
         ),
         discriminator=NetworkState(

@@ -22,6 +22,7 @@ from glcic_jax.config.settings import Config, window_size
 from glcic_jax.imaging.augment import augment
 from glcic_jax.imaging.masks import crop, local_windows, training_masks
 from glcic_jax.imaging.values import composite, to_float
+from glcic_jax.networks.interface import Generator
 from glcic_jax.networks.registry import build_discriminator, build_generator
 from glcic_jax.training import losses
 from glcic_jax.training.optimizers import build_discriminator_optimizer, build_generator_optimizer
@@ -38,7 +39,7 @@ class Recipe:
     """What a step needs besides arrays: settings, networks and update rules. All static."""
 
     config: Config
-    generator: nn.Module
+    generator: Generator
     discriminator: nn.Module
     generator_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from support import replace
 
-from glcic_jax.config.checks import check
 from glcic_jax.config.presets import STUDY
 from glcic_jax.config.saved import to_json
 from glcic_jax.config.settings import LossConfig, phase_of, total_steps
 from glcic_jax.imaging.values import composite
+from glcic_jax.networks.registry import check_run
 from glcic_jax.runtime.devices import batch_mesh
 from glcic_jax.training import losses
 from glcic_jax.training.loop import compile_step
@@ -82,7 +82,7 @@ def test_each_variant_takes_its_last_phases_step(photo_crops, name):
         before, after = (getattr(one, network).params for one in (fresh, state))
         moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), before, after)
         assert all(jax.tree.leaves(moved)), f"some parameters of the {network} never move"
-    check(STUDY[name])
+    check_run(STUDY[name])
 
 
 def test_gradient_ratio_follows_the_adversarial_weight(tiny_config, images):
@@ -246,11 +246,11 @@ _DEVICES_PROGRAM = """
 import functools, json, sys
 import jax, numpy as np
 import skimage.data
-from glcic_jax import devices
-from glcic_jax.config_json import from_json
-from glcic_jax.steps import STEPS, build_recipe
-from glcic_jax.train_state import create_train_state
-from glcic_jax.training import compile_step
+from glcic_jax.config.saved import from_json
+from glcic_jax.runtime import devices
+from glcic_jax.training.loop import compile_step
+from glcic_jax.training.state import create_train_state
+from glcic_jax.training.steps import STEPS, build_recipe
 
 config = from_json(sys.argv[1])
 photo = skimage.data.astronaut()

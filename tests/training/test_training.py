@@ -168,7 +168,7 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
 POISON = """
 import runpy, sys
 import jax.numpy as jnp
-from glcic_jax import losses
+from glcic_jax.training import losses
 plain = losses.reconstruction_loss
 def poisoned(output, truth, mask, config):
     # Sides are 4 to 8 pixels: about every eighth batch starts with so large a hole.
@@ -267,6 +267,7 @@ BAD = [
     (("--preset", "huge"), "huge"),
     (("--model.wdth", "8"), "wdth"),
     (("--model.fill", "median"), "median"),
+    (("--model.generator", "glcicc"), "choose one of glcic, residual, context_encoder"),
     (("--image-size", "30"), "30"),
     (("--masks.local-window", "2"), "local-window"),
     (("--masks.max-side", "0.7"), "local-window"),

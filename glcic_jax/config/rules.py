@@ -1,0 +1,49 @@
+"""Conditions on single fields that are no plain ranges, for the annotations in `settings.py`."""
+
+from __future__ import annotations
+
+from glcic_jax.config.fields import Rule
+
+SOURCE_NAMES = ("photos", "cifar100", "folder:PATH")
+
+
+def _wrong_sources(sources: tuple[str, ...]) -> str | None:
+    if not sources:
+        return f" is empty; name {', '.join(SOURCE_NAMES)}"
+    for source in sources:
+        known = source in ("photos", "cifar100") or (
+            source.startswith("folder:") and len(source) > len("folder:")
+        )
+        if not known:
+            return f" has {source!r}; known are {', '.join(SOURCE_NAMES)}"
+    return None
+
+
+def _wrong_shares(shares: tuple[float, ...]) -> str | None:
+    if len(shares) == 4 and all(0 <= share <= 1e6 for share in shares) and sum(shares) > 0:
+        return None
+    return (
+        f" is {shares}; give four numbers from 0 to 1e6, for one rectangle, several, strokes and "
+        "pixels, not 0 for all of them"
+    )
+
+
+def _wrong_window(share: float) -> str | None:
+    if 0 < share <= 1:
+        return None
+    return (
+        f" is {share:g} of the image side; the local window can't be larger than the image, nor "
+        "empty: give a fraction above 0 and at most 1"
+    )
+
+
+def _odd(number: int) -> str | None:
+    return f" is {number}; it must be even" if number % 2 else None
+
+
+EVEN = Rule(_odd)
+SOURCES = Rule(_wrong_sources)
+"""At least one of `SOURCE_NAMES`."""
+SHARES_OF_KINDS = Rule(_wrong_shares)
+SHARE_OF_SIDE = Rule(_wrong_window)
+"""Above 0 and at most 1."""
