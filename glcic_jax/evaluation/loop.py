@@ -17,9 +17,10 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from glcic_jax.config.scoring import HoleProtocol
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation import metrics
-from glcic_jax.imaging import classical, masks, values
+from glcic_jax.evaluation import metrics, protocols
+from glcic_jax.imaging import classical, values
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.runtime import jobs
 
@@ -119,7 +120,7 @@ def evaluate(
     completers: Mapping[str, Completer],
     image_set: Images,
     *,
-    protocol: masks.Protocol,
+    protocol: HoleProtocol,
     seed: int,
     batch_size: int,
     limit: int | None = None,
@@ -133,7 +134,7 @@ def evaluate(
     Args:
         completers: by name.
         image_set: uint8 images; index i always takes the same mask.
-        protocol: one of `masks.PROTOCOLS`.
+        protocol: kind of the holes, see `protocols.protocol_masks`.
         seed: another seed gives other masks.
         batch_size: images in memory at once. It does not change any score.
         limit: use only the first `limit` images.
@@ -201,7 +202,7 @@ def _score_range(
 
 
 def examples(
-    image_set: Images, indices_B: np.ndarray, protocol: masks.Protocol, seed: int
+    image_set: Images, indices_B: np.ndarray, protocol: HoleProtocol, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 image_BxSxSx3 and float32 mask_BxSxSx1 of these indices."""
     truth = np.stack([image_set[int(index)] for index in indices_B])
@@ -213,7 +214,7 @@ def examples(
     return truth, mask
 
 
-_masks = jax.jit(masks.protocol_masks, static_argnames=("protocol", "image_size"))
+_masks = jax.jit(protocols.protocol_masks, static_argnames=("protocol", "image_size"))
 
 
 @jax.jit

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from glcic_jax.config.scoring import Scoring, check_scoring
+from glcic_jax.config.scoring import HoleProtocol, Scoring, check_scoring
 from glcic_jax.data.pipeline import require_same
 from glcic_jax.data.sources import Split, open_evaluation
 from glcic_jax.errors import UserError
@@ -27,7 +27,7 @@ from glcic_jax.evaluation.loop import MODEL, Images, Results, evaluate, examples
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.report import tables
 from glcic_jax.evaluation.report.page import check_directory, write_report
-from glcic_jax.imaging import classical, masks
+from glcic_jax.imaging import classical
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.imaging.sheets import draw_sheet
 from glcic_jax.inpainting import generators
@@ -73,7 +73,7 @@ def picture_grid(
     completers: Mapping[str, Completer],
     image_set: Images,
     *,
-    protocol: masks.Protocol,
+    protocol: HoleProtocol,
     seed: int,
     count: int = 8,
 ) -> np.ndarray:
