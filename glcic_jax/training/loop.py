@@ -28,9 +28,9 @@ from glcic_jax.config.settings import Config, MaskConfig, Phase, phase_of, total
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation import reporting
 from glcic_jax.evaluation.loop import MODEL, evaluate
 from glcic_jax.evaluation.model import model_completer
+from glcic_jax.evaluation.pictures import picture_grid
 from glcic_jax.inpainting.generators import find_generator
 from glcic_jax.runtime import devices, jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
@@ -295,7 +295,7 @@ class _Loop:
         }
         self._writers.validation(done, scores)
         if jobs.is_first():
-            sheet = reporting.picture_grid(
+            sheet = picture_grid(
                 {"completed": completer},
                 self._validation_images,
                 protocol=protocol,

@@ -20,6 +20,7 @@ from glcic_jax.config.settings import Config, ModelConfig
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import loop, metrics, model, protocols, reporting
 from glcic_jax.evaluation.model import model_completer
+from glcic_jax.evaluation.results import Results
 from glcic_jax.imaging import classical
 from glcic_jax.inpainting import inpaint
 from glcic_jax.networks.registry import build_generator
@@ -196,14 +197,14 @@ def test_summaries_and_bins_by_hand():
     scores = {
         "m": {region: {"mse": mse, "psnr": -10 * np.log10(mse)} for region in metrics.REGIONS}
     }
-    results = loop.Results("center", 0, np.array([0.1, 0.1 + 0.2, 0.25]), scores)
+    results = Results("center", 0, np.array([0.1, 0.1 + 0.2, 0.25]), scores)
     assert results.mean("m", "hole", "mse") == pytest.approx(0.14 / 3)
     summary = results.summary("m", "hole")
     assert summary["psnr_of_mean_mse"] == pytest.approx(-10 * np.log10(0.14 / 3))
     assert summary["psnr"] == pytest.approx(-10 * np.log10(mse).mean())
     bins = results.bins("m")
-    assert [(b["above"], b["up_to"], b["count"]) for b in bins] == [(0.0, 0.1, 1), (0.2, 0.3, 2)]
-    assert bins[1]["hole"]["mse"] == pytest.approx(0.065)
+    assert [(b.above, b.up_to, b.count) for b in bins] == [(0.0, 0.1, 1), (0.2, 0.3, 2)]
+    assert bins[1].hole["mse"] == pytest.approx(0.065)
 
 
 # --- Evaluation of a run ------------------------------------------------------------------------
