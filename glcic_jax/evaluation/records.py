@@ -57,8 +57,8 @@ class SeedDifference:
 class SeedResult:
     """The variants that were trained with several seeds, and any two of them compared."""
 
-    means: Mapping[str, SeedMean] = dataclasses.field(default_factory=dict)
-    differences: tuple[SeedDifference, ...] = ()
+    means: Mapping[str, SeedMean]
+    differences: tuple[SeedDifference, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Perception:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProtocolResult:
-    """All that a comparison found with holes of one kind."""
+    """All that a comparison found with holes of one kind; `seconds_per_image` is by method."""
 
     protocol: HoleProtocol
     seed: int
@@ -96,10 +96,10 @@ class ProtocolResult:
     methods: Mapping[str, MethodScores]
     intervals: Mapping[str, MethodIntervals]
     paired: tuple[PairResult, ...]
-    seeds: SeedResult = SeedResult()
-    goals: Mapping[str, Mapping[str, GoalReached]] = dataclasses.field(default_factory=dict)
-    perception: Perception | None = None
-    seconds_per_image: Mapping[str, float]
+    seeds: SeedResult
+    goals: Mapping[str, Mapping[str, GoalReached]]
+    perception: Perception | None
+    seconds_per_image: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 # --- Of a run -----------------------------------------------------------------------------------
@@ -141,9 +141,9 @@ class Health:
     saturated: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What a run is and what it cost."""
+    """What a run is and what it cost. The first reports did not tell what has a default."""
 
     generator: str
     discriminator: str
@@ -152,11 +152,11 @@ class RunRecord:
     width: int
     dilations: tuple[int, ...]
     seed: int
-    initial: str | None
+    initial: str | None = None
     step: int
     batch_size: int
     parameters: int
-    joint_steps: int
+    joint_steps: int | None = None
     training: TrainingCost
     health: Health | None
 

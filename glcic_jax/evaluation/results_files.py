@@ -124,4 +124,5 @@ def _record(kind: Any, document: Any, place: str) -> Any:
     try:
         return from_json(kind, document)
     except ValueError as error:
-        raise UserError(f"{place}{error}; score the runs again") from error
+        told = str(error).lstrip(".: ")
+        raise UserError(f"{place} can't be read: {told}; score the runs again") from error

@@ -28,6 +28,7 @@ from glcic_jax.evaluation.records import (
     SeedResult,
     TrainingCost,
 )
+from glcic_jax.evaluation.report import tables
 from glcic_jax.evaluation.results import Bin, MethodScores
 
 SURE = Interval(20.5, 20.0, 21.0)
@@ -130,11 +131,22 @@ def test_scripts_find_the_numbers_where_they_were(path):
 def test_files_without_a_schema_are_read(path):
     document = json.loads(results_files.comparison_text(COMPARISON))
     del document["schema"]
+    # What reports did not tell at first, and what they told then.
+    for run in document["runs"].values():
+        del run["initial"], run["joint_steps"]
+        run["seconds_per_image"] = 0.001
     for found in document["protocols"].values():
-        del found["seeds"]  # Reports had no such key at first.
+        del found["seconds_per_image"]
     path.write_text(json.dumps(document))
-    found = results_files.read_comparison(path).protocols["rectangle"]
-    assert found == dataclasses.replace(FOUND, seeds=SeedResult())
+    comparison = results_files.read_comparison(path)
+    found = comparison.protocols["rectangle"]
+    assert found == dataclasses.replace(FOUND, seconds_per_image={})
+    assert comparison.runs["a-0"] == dataclasses.replace(RUN, joint_steps=None)
+    rows = {row[0]: row for row in tables.run_table(comparison).rows}
+    assert rows["a-0"][-1] == "not recorded"
+    assert rows["a-0"][6] == "random weights"
+    rows = {row[0]: row for row in tables.health_table(comparison).rows}
+    assert rows["b"][1] == "not recorded"
 
 
 def test_entries_of_others_stay_as_they_are(path):
@@ -162,9 +174,9 @@ def test_entries_come_back_as_they_were(path):
     ("changes", "message"),
     [
         ({"schema": 2}, "is of schema 2, and this version of glcic_jax reads 1"),
-        ({"seed": "3"}, r"results\.json\.seed: expected int, got '3'"),
-        ({"runs": {"a-0": {}}}, r"\.runs\.a-0: generator is missing"),
-        ({"left_out": []}, ".left_out: expected an object, got"),
+        ({"seed": "3"}, r"results\.json can't be read: seed: expected int, got '3'"),
+        ({"runs": {"a-0": {}}}, r"read: runs\.a-0: generator is missing"),
+        ({"left_out": []}, "read: left_out: expected an object, got"),
         ({"curves": {"b": {"accuracy": [[1]]}}}, r"accuracy\[0\]: expected a list of step, value"),
     ],
 )

@@ -99,7 +99,7 @@ def run_table(record: Comparison) -> Table:
                 f"{run.step:,}",
                 f"{training.images:,.0f}" if training.images else _UNKNOWN,
                 f"{training.seconds / 60:.1f}" if training.images else _UNKNOWN,
-                f"{speeds[name] * 1e3:.2f}",
+                f"{speeds[name] * 1e3:.2f}" if name in speeds else _UNKNOWN,
             )
         )
     return Table(header, rows)
@@ -136,7 +136,8 @@ def health_table(record: Comparison) -> Table:
     for name, run in record.runs.items():
         balance = run.health
         if balance is None:
-            rows.append((name, _UNKNOWN if run.joint_steps else "no joint phase", "", "", ""))
+            none = "no joint phase" if run.joint_steps == 0 else _UNKNOWN
+            rows.append((name, none, "", "", ""))
             continue
         ratio = balance.gradient_ratio
         rows.append(
