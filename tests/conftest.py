@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 from support import ROOT, python_environment
 
 from glcic_jax.commands import command_line
@@ -55,6 +56,13 @@ def photo_crops() -> np.ndarray:
             for y, x in [(y % (photo.shape[0] - 32), x % (photo.shape[1] - 32)) for y, x in corners]
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def photo() -> np.ndarray:
+    """A real photograph with different sides, smooth enough for JPEG: uint8 (90, 120, 3)."""
+    image = Image.fromarray(skimage.data.chelsea()[:270, :360])
+    return np.asarray(image.resize((120, 90), Image.Resampling.LANCZOS))
 
 
 @pytest.fixture

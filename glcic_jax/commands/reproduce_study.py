@@ -21,7 +21,7 @@ from typing import IO, get_args
 
 from glcic_jax.commands.command_line import parse
 from glcic_jax.config.presets import STUDY
-from glcic_jax.config.scoring import Protocol
+from glcic_jax.config.scoring import HoleProtocol
 from glcic_jax.config.settings import total_steps
 from glcic_jax.errors import UserError
 from glcic_jax.runtime.journal import HISTORY, last_step, read_history
@@ -42,7 +42,7 @@ class Arguments:
     jobs: int = 1
     """Runs that train at a time, each on its share of the CPU cores. With more than one, what a run
     prints goes to a file beside its directory."""
-    protocol: tuple[Protocol, ...] = get_args(Protocol)
+    protocol: tuple[HoleProtocol, ...] = get_args(HoleProtocol)
     """Shapes of the holes; each has its tables in the report."""
 
 

@@ -63,22 +63,22 @@ def main() -> None:
         raise UserError(
             f"--batch-size is {arguments.batch_size}; there are {len(labels['train'])} images"
         )
-    judge = _train(arguments, images["train"], labels["train"])
-    accuracy = float(np.mean(judge.look(images["test"]).classes == labels["test"]))
+    trained = _train(arguments, images["train"], labels["train"])
+    accuracy = float(np.mean(trained.look(images["test"]).classes == labels["test"]))
     try:
-        save(arguments.output, judge._replace(accuracy=accuracy))
+        save(arguments.output, trained._replace(accuracy=accuracy))
     except OSError as error:
         raise UserError(f"can't write {arguments.output}: {error.strerror or error}") from error
     print(f"accuracy on {len(labels['test'])} test images: {accuracy:.1%}; {arguments.output}")
 
 
 def _train(arguments: Arguments, images: Any, labels: Any) -> Any:
-    """Trains with flips and shifts of up to 4 pixels; a `Judge` whose accuracy is not known yet."""
+    """Trains with flips and shifts of up to 4 pixels; its accuracy is not known yet."""
     import jax
     import numpy as np
     import optax
 
-    from glcic_jax.evaluation.classifier import Classifier, Judge
+    from glcic_jax.evaluation.classifier import Classifier, TrainedClassifier
     from glcic_jax.runtime import devices
 
     classifier = Classifier(arguments.width)
@@ -103,7 +103,7 @@ def _train(arguments: Arguments, images: Any, labels: Any) -> Any:
             losses.append(loss)
         rate = (epoch + 1) * steps * arguments.batch_size / (time.perf_counter() - started)
         print(f"epoch {epoch + 1}: loss {np.mean(losses):.3f}, {rate:.0f} images/s", flush=True)
-    return Judge(classifier, state[0], accuracy=math.nan)
+    return TrainedClassifier(classifier, state[0], accuracy=math.nan)
 
 
 def _step(

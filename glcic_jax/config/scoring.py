@@ -6,14 +6,18 @@ Imports no array library, so that `evaluate.py --help` answers at once.
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 
 from glcic_jax.config.fields import Range, Rule, check_fields
 from glcic_jax.errors import UserError
 
-Protocol = Literal["rectangle", "center", "freeform", "pixels"]
+HoleProtocol = Literal["rectangle", "center", "freeform", "pixels"]
+"""Kinds of the holes that are scored; `evaluation/protocols.py` draws them."""
+
+PROTOCOLS: tuple[HoleProtocol, ...] = get_args(HoleProtocol)
+
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
 
 
@@ -27,7 +31,7 @@ def _wrong_limit(limit: int | None) -> str | None:
 class Scoring:
     """Which images, holes, methods and checkpoint are scored."""
 
-    protocols: Annotated[tuple[Protocol, ...], tyro.conf.arg(name="protocol")] = ("rectangle",)
+    protocols: Annotated[tuple[HoleProtocol, ...], tyro.conf.arg(name="protocol")] = ("rectangle",)
     """Shapes of the holes, one or more: one rectangle, the middle quarter, brush strokes, or single
     pixels."""
     split: Literal["test", "validation"] = "test"

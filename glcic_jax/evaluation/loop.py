@@ -9,7 +9,6 @@ processes of a job, each of which scores a share of the images.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -17,9 +16,12 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from glcic_jax.config.scoring import HoleProtocol
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation import metrics
-from glcic_jax.imaging import classical, masks, values
+from glcic_jax.evaluation import metrics, protocols
+from glcic_jax.evaluation.results import Results
+from glcic_jax.imaging import values
+from glcic_jax.imaging.batches import in_fixed_batches
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.runtime import jobs
 
@@ -41,85 +43,12 @@ class Images(Protocol):
 Watch = Callable[[np.ndarray, Mapping[str, np.ndarray]], None]
 """Sees a batch: uint8 originals image_BxSxSx3, and completed images of that shape by method."""
 
-# --- Results ------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """Scores of every image.
-
-    `scores[method][region][metric]` and `hole_fraction` are float64 arrays of one value per image,
-    in index order; regions and metrics are those of `glcic_jax.metrics`.
-    """
-
-    protocol: str
-    seed: int
-    hole_fraction: np.ndarray
-    scores: Mapping[str, Mapping[metrics.Region, Mapping[str, np.ndarray]]]
-
-    def __len__(self) -> int:
-        return len(self.hole_fraction)
-
-    def mean(self, method: str, region: metrics.Region, metric: str) -> float:
-        """Mean over images, such as `mean("model", "hole", "psnr")`."""
-        return float(np.mean(self.scores[method][region][metric]))
-
-    def summary(
-        self, method: str, region: metrics.Region, chosen: np.ndarray | None = None
-    ) -> dict[str, float]:
-        """Means of every metric, and `psnr_of_mean_mse`.
-
-        Args:
-            method: a key of `scores`.
-            region: hole or whole.
-            chosen: bool or index array that selects images; all by default. Not empty.
-        """
-        select = slice(None) if chosen is None else chosen
-        scores = self.scores[method][region]
-        means = {name: float(np.mean(value[select])) for name, value in scores.items()}
-        error = max(means["mse"], metrics.MSE_FLOOR)
-        return {**means, "psnr_of_mean_mse": float(-10.0 * np.log10(error))}
-
-    def bins(self, method: str) -> list[dict[str, Any]]:
-        """Summaries by hole area: one entry for each tenth (above, up to] that has images."""
-        # A twelfth decimal makes 0.3 of the area, whatever its last bit, the end of a tenth.
-        tenth = np.ceil(np.round(self.hole_fraction * 10, 12)).astype(int)
-        return [
-            {
-                "above": (end - 1) / 10,
-                "up_to": end / 10,
-                "count": int(np.sum(tenth == end)),
-                **{
-                    region: self.summary(method, region, tenth == end) for region in metrics.REGIONS
-                },
-            }
-            for end in sorted(set(tenth.tolist()))
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `results.json` holds of them: plain numbers, text, lists and dictionaries."""
-        return {
-            "protocol": self.protocol,
-            "seed": self.seed,
-            "count": len(self),
-            "methods": {
-                method: {
-                    **{region: self.summary(method, region) for region in metrics.REGIONS},
-                    "bins": self.bins(method),
-                }
-                for method in self.scores
-            },
-        }
-
-
-# --- The loop -----------------------------------------------------------------------------------
-
 
 def evaluate(
     completers: Mapping[str, Completer],
     image_set: Images,
     *,
-    protocol: masks.Protocol,
+    protocol: HoleProtocol,
     seed: int,
     batch_size: int,
     limit: int | None = None,
@@ -133,7 +62,7 @@ def evaluate(
     Args:
         completers: by name.
         image_set: uint8 images; index i always takes the same mask.
-        protocol: one of `masks.PROTOCOLS`.
+        protocol: kind of the holes, see `protocols.protocol_masks`.
         seed: another seed gives other masks.
         batch_size: images in memory at once. It does not change any score.
         limit: use only the first `limit` images.
@@ -185,12 +114,12 @@ def _score_range(
     for start in range(first, end, batch_size):
         indices = np.arange(start, min(start + batch_size, end))
         truth, mask = draw(indices)
-        blanked = np.where(mask > 0.5, np.uint8(0), truth)
+        blanked = values.blank(truth, mask)
         completed = {name: np.asarray(fill(blanked, mask)) for name, fill in completers.items()}
         for name, images_u8 in completed.items():
-            if not np.array_equal(np.where(mask > 0.5, np.uint8(0), images_u8), blanked):
+            if not np.array_equal(values.blank(images_u8, mask), blanked):
                 raise ValueError(f"the method {name} changed known pixels")
-            rows = classical.in_fixed_batches(_scores, _ROWS_OF_SCORES, truth, images_u8, mask)
+            rows = in_fixed_batches(_scores, _ROWS_OF_SCORES, truth, images_u8, mask)
             parts[name].append(rows)
         if watch:
             watch(truth, completed)
@@ -201,19 +130,19 @@ def _score_range(
 
 
 def examples(
-    image_set: Images, indices_B: np.ndarray, protocol: masks.Protocol, seed: int
+    image_set: Images, indices_B: np.ndarray, protocol: HoleProtocol, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 image_BxSxSx3 and float32 mask_BxSxSx1 of these indices."""
     truth = np.stack([image_set[int(index)] for index in indices_B])
     draw = functools.partial(_masks, protocol, seed, image_size=truth.shape[1])
-    mask = classical.in_fixed_batches(draw, _ROWS_OF_MASKS, indices_B)
+    mask = in_fixed_batches(draw, _ROWS_OF_MASKS, indices_B)
     empty = indices_B[~mask.any(axis=(1, 2, 3))]
     if len(empty):
         raise ValueError(f"protocol {protocol}, seed {seed}: no hole in image {empty[0]}")
     return truth, mask
 
 
-_masks = jax.jit(masks.protocol_masks, static_argnames=("protocol", "image_size"))
+_masks = jax.jit(protocols.protocol_masks, static_argnames=("protocol", "image_size"))
 
 
 @jax.jit

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 from glcic_jax.config.settings import AugmentConfig
+from glcic_jax.imaging.blur import gaussian_blur
 
 
 def augment(keys_B: jax.Array, image_BxHxWx3: jax.Array, config: AugmentConfig) -> jax.Array:
@@ -38,7 +39,8 @@ def _augment_one(key: jax.Array, image: jax.Array, config: AugmentConfig) -> jax
         sigma = jax.random.uniform(
             sigma_key, minval=min(0.1, config.max_sigma), maxval=config.max_sigma
         )
-        blurred = blur(image, sigma, radius=math.ceil(3 * config.max_sigma))
+        blurred = gaussian_blur(image, sigma, radius=math.ceil(3 * config.max_sigma))
+        blurred = jnp.clip(blurred, 0, 1)
         image = jnp.where(jax.random.bernoulli(coin, float(config.blur)), blurred, image)
     return image
 
@@ -58,18 +60,18 @@ def _random_warp(
     return jnp.where(rotated | zoomed, warp(image, degrees, factor), image)
 
 
-def warp(image: jax.Array, degrees: jax.Array | float, zoom: jax.Array | float) -> jax.Array:
+def warp(image_HxWxC: jax.Array, degrees: jax.Array | float, zoom: jax.Array | float) -> jax.Array:
     """Turn and enlarge about the middle, bilinear, with mirrored borders.
 
     Args:
-        image: float32 image_HxWxC in [0, 1].
-        degrees: rotation, counter-clockwise.
-        zoom: magnification.
+        image_HxWxC: float32 in [0, 1].
+        degrees: scalar, rotation, counter-clockwise.
+        zoom: scalar, magnification.
 
     Returns:
         float32 image_HxWxC in [0, 1].
     """
-    height, width = image.shape[:2]
+    height, width = image_HxWxC.shape[:2]
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
     y, x = jnp.meshgrid(jnp.arange(height) - middle_y, jnp.arange(width) - middle_x, indexing="ij")
     angle = jnp.deg2rad(degrees)
@@ -80,29 +82,4 @@ def warp(image: jax.Array, degrees: jax.Array | float, zoom: jax.Array | float) 
     def sample(channel: jax.Array) -> jax.Array:
         return map_coordinates(channel, source, order=1, mode="reflect")
 
-    return jnp.clip(jax.vmap(sample, in_axes=-1, out_axes=-1)(image), 0, 1)
-
-
-def blur(image: jax.Array, sigma: jax.Array | float, radius: int) -> jax.Array:
-    """Gaussian blur, separable, with mirrored borders.
-
-    Args:
-        image: float32 image_HxWxC in [0, 1].
-        sigma: standard deviation in pixels, positive.
-        radius: pixels to either side that the kernel reaches.
-
-    Returns:
-        float32 image_HxWxC in [0, 1].
-    """
-    offsets = jnp.arange(-radius, radius + 1)
-    weights = jnp.exp(-0.5 * (offsets / sigma) ** 2)
-    weights = weights / weights.sum()
-    for axis in (0, 1):
-        pad = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
-        padded = jnp.pad(image, pad, mode="symmetric")
-        length = image.shape[axis]
-        # A sum of shifted copies: a convolution with a kernel of each image's own is far slower.
-        image = jnp.zeros_like(image)
-        for i in range(2 * radius + 1):
-            image += weights[i] * jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
-    return jnp.clip(image, 0, 1)
+    return jnp.clip(jax.vmap(sample, in_axes=-1, out_axes=-1)(image_HxWxC), 0, 1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import cv2
 import jax
@@ -21,6 +20,7 @@ from scipy.sparse import SparseEfficiencyWarning
 from skimage.restoration import inpaint_biharmonic
 
 from glcic_jax.imaging import fills, values
+from glcic_jax.imaging.batches import in_fixed_batches
 
 Completer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """uint8 image_BxHxWx3, float32 mask_BxHxWx1 -> uint8 image_BxHxWx3."""
@@ -33,7 +33,7 @@ def classical_fills(mean_pixel: np.ndarray) -> Mapping[str, Completer]:
     """The classical methods by name, in the order in which a table lists them.
 
     Args:
-        mean_pixel: float of shape (3,) in [0, 1], of the training set.
+        mean_pixel: float mean_3 in [0, 1], of the training set.
     """
     pixel = np.asarray(mean_pixel, np.float32)
     pixel_u8 = np.asarray(values.to_uint8(jnp.asarray(pixel)))
@@ -48,33 +48,6 @@ def classical_fills(mean_pixel: np.ndarray) -> Mapping[str, Completer]:
         "biharmonic": one_by_one(_biharmonic),
         "harmonic": functools.partial(_harmonic, pixel),
     }
-
-
-def in_fixed_batches(function: Callable[..., Any], rows: int, *arrays: np.ndarray) -> Any:
-    """Apply a compiled function to any number of examples, `rows` at a time.
-
-    A compiled program may order its additions by the batch size, so that an image's last bits, and
-    now and then a rounded value, would follow from the size of the batch around it. Here every call
-    has the same shape, the tail being padded by repeating the last example and cut off again, so
-    results don't depend on how the caller batches; nor is anything compiled twice.
-
-    Args:
-        function: of as many arrays, each of leading length `rows`; returns a pytree of such arrays.
-        rows: examples in each call.
-        arrays: of one leading length, at least 1.
-
-    Returns:
-        The pytree with NumPy arrays of the leading length of `arrays`.
-    """
-    count = len(arrays[0])
-    outputs = []
-    for start in range(0, count, rows):
-        chunk = [array[start : start + rows] for array in arrays]
-        missing = rows - len(chunk[0])
-        if missing:
-            chunk = [np.concatenate([part, part[-1:].repeat(missing, 0)]) for part in chunk]
-        outputs.append(function(*chunk))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *outputs)
 
 
 # --- Methods ------------------------------------------------------------------------------------
@@ -102,13 +75,13 @@ def _opencv(flag: int, image_HxWx3: np.ndarray, hole_HxW: np.ndarray) -> np.ndar
 
     The values under the hole are blanked first, so that no method can read the truth.
     """
-    blanked = np.where(hole_HxW[..., None], np.uint8(0), image_HxWx3)
+    blanked = values.blank(image_HxWx3, hole_HxW[..., None])
     return cv2.inpaint(blanked, hole_HxW.astype(np.uint8), _RADIUS, flag)
 
 
 def _biharmonic(image_HxWx3: np.ndarray, hole_HxW: np.ndarray) -> np.ndarray:
     """Biharmonic equation in the hole (Damelin & Hoang 2018), limited to the known values."""
-    blanked = np.where(hole_HxW[..., None], np.uint8(0), image_HxWx3)
+    blanked = values.blank(image_HxWx3, hole_HxW[..., None])
     with warnings.catch_warnings():
         # The sparse solver finds its matrix in another format than it likes; the result is right.
         warnings.simplefilter("ignore", SparseEfficiencyWarning)

@@ -66,8 +66,8 @@ def harmonic_fill(
         mean_pixel: float32 of shape (3,), in [0, 1]; fills an image with no known pixel.
         sweeps: on each level.
         frame: given if `image` is a window of a larger image. The result in the hole is that of the
-            whole image if the window is placed as `windows.fill_window` places it. What lies
-            outside the image is not read and comes back as anything.
+            whole image if the window is placed as `inpainting.geometry.fill_window` places it. What
+            lies outside the image is not read and comes back as anything.
 
     Returns:
         image_BxHxWx3 in [0, 1].

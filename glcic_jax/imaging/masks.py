@@ -7,16 +7,10 @@ the batch it is in, nor on how many devices share the batch.
 
 from __future__ import annotations
 
-import zlib
-from typing import Literal, get_args
-
 import jax
 import jax.numpy as jnp
 
 from glcic_jax.config.settings import MaskConfig, pixels
-
-Protocol = Literal["rectangle", "center", "freeform", "pixels"]
-PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 
 _KINDS = ("rectangle", "rectangles", "freeform", "pixels")
 """What `MaskConfig.kind` "mixed" chooses from, in the order of `MaskConfig.shares`."""
@@ -75,43 +69,6 @@ def _masks_of_kind(kind: str, keys_B: jax.Array, image_size: int, config: MaskCo
     raise ValueError(f"unknown kind of mask {kind!r}")
 
 
-def protocol_masks(
-    protocol: Protocol, seed: int, indices_B: jax.Array, image_size: int
-) -> jax.Array:
-    """The masks of an evaluation: functions of the protocol, the seed and the image's index.
-
-    rectangle: one, sides uniform in a quarter to a half of the image side. center: the middle
-    quarter of the area. freeform: two to five brush strokes anywhere. pixels: a quarter to three
-    quarters of all pixels are missing.
-
-    Args:
-        protocol: one of `PROTOCOLS`.
-        seed: another seed gives other masks.
-        indices_B: integers, the images' positions in their split.
-        image_size: side S of the image in pixels.
-
-    Returns:
-        float32 mask_BxSxSx1 of zeros and ones.
-    """
-    name_key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(protocol.encode()))
-    keys_B = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(name_key, jnp.asarray(indices_B))
-    corner_Bx2 = jnp.zeros((keys_B.shape[0], 2), jnp.int32)
-    match protocol:
-        case "rectangle":
-            sides = (pixels(0.25, image_size), pixels(0.5, image_size))
-            return rectangle_masks(keys_B, image_size, sides)
-        case "center":
-            side = pixels(0.5, image_size)
-            start_Bx2 = corner_Bx2 + (image_size - side) // 2
-            return _filled(start_Bx2, jnp.full_like(start_Bx2, side), image_size)
-        case "freeform":
-            brush = (0.03 * image_size, 0.1 * image_size)
-            return freeform_masks(keys_B, image_size, brush, (2, 5), corner_Bx2, image_size)
-        case "pixels":
-            return pixel_masks(keys_B, image_size, (0.25, 0.75), corner_Bx2, image_size)
-    raise ValueError(f"unknown protocol {protocol!r}; known are {', '.join(PROTOCOLS)}")
-
-
 def rectangle_masks(keys_B: jax.Array, image_size: int, sides: tuple[int, int]) -> jax.Array:
     """One rectangle an image, anywhere in it.
 
@@ -123,7 +80,7 @@ def rectangle_masks(keys_B: jax.Array, image_size: int, sides: tuple[int, int]) 
     noise_Bx4 = _uniform(keys_B, (4,))
     side_Bx2 = _to_int(noise_Bx4[:, :2], sides[0], sides[1] + 1)
     start_Bx2 = _to_int(noise_Bx4[:, 2:], 0, image_size - side_Bx2 + 1)
-    return _filled(start_Bx2, side_Bx2, image_size)
+    return filled_rectangles(start_Bx2, side_Bx2, image_size)
 
 
 def several_rectangle_masks(
@@ -156,7 +113,7 @@ def several_rectangle_masks(
     start_BxNx2 = _uniform_int(place_keys_B, (most, 2), 0, region_side - side_BxNx2 + 1)
     drawn_BxN = jnp.arange(most) < count_Bx1
     side_BxNx2 = side_BxNx2 * drawn_BxN[..., None]
-    mask_BxNxSxSx1 = _filled(start_BxNx2 + region_Bx2[:, None], side_BxNx2, image_size)
+    mask_BxNxSxSx1 = filled_rectangles(start_BxNx2 + region_Bx2[:, None], side_BxNx2, image_size)
     return jnp.max(mask_BxNxSxSx1, axis=1)
 
 
@@ -217,7 +174,7 @@ def freeform_masks(
     (mask_BxSxS, _, _), _ = jax.lax.scan(
         segment, (empty_BxSxS, point_BxNx2, angle_BxN), (turn_VxBxN, length_VxBxN)
     )
-    region_BxSxSx1 = _filled(region_Bx2, jnp.full_like(region_Bx2, region_side), image_size)
+    region_BxSxSx1 = _square(region_Bx2, region_side, image_size)
     return mask_BxSxS[..., None] * region_BxSxSx1
 
 
@@ -240,8 +197,23 @@ def pixel_masks(
     share_keys_B, pixel_keys_B = _split(keys_B)
     share_Bx1 = missing[0] + _uniform(share_keys_B, (1,)) * (missing[1] - missing[0])
     noise_BxSxSx1 = _uniform(pixel_keys_B, (image_size, image_size, 1))
-    region_BxSxSx1 = _filled(region_Bx2, jnp.full_like(region_Bx2, region_side), image_size)
+    region_BxSxSx1 = _square(region_Bx2, region_side, image_size)
     return (noise_BxSxSx1 < share_Bx1[..., None, None]) * region_BxSxSx1
+
+
+def filled_rectangles(corner_Bx2: jax.Array, side_Bx2: jax.Array, image_size: int) -> jax.Array:
+    """Rectangles at given places as float32 mask_BxSxSx1.
+
+    Args:
+        corner_Bx2: integers, top and left; B stands for any number of axes.
+        side_Bx2: integers, height and width. With 0 a rectangle has no pixel.
+        image_size: side S of the image in pixels.
+    """
+    place_S = jnp.arange(image_size)
+    end_Bx2 = corner_Bx2 + side_Bx2
+    inside_Bx2xS = (place_S >= corner_Bx2[..., None]) & (place_S < end_Bx2[..., None])
+    row_BxSx1, column_Bx1xS = inside_Bx2xS[..., 0, :, None], inside_Bx2xS[..., 1, None, :]
+    return (row_BxSx1 & column_Bx1xS)[..., None].astype(jnp.float32)
 
 
 def local_windows(keys_B: jax.Array, mask_BxSxSx1: jax.Array, window: int) -> jax.Array:
@@ -296,6 +268,10 @@ def _uniform(keys_B: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.vmap(lambda key: jax.random.uniform(key, shape))(keys_B)
 
 
+def _square(corner_Bx2: jax.Array, side: int, image_size: int) -> jax.Array:
+    return filled_rectangles(corner_Bx2, jnp.full_like(corner_Bx2, side), image_size)
+
+
 def _uniform_int(keys_B: jax.Array, shape: tuple[int, ...], low, end) -> jax.Array:
     """int32 in [low, end) of shape (B, *shape); the bounds broadcast against that shape."""
     return _to_int(_uniform(keys_B, shape), low, end)
@@ -309,14 +285,6 @@ def _to_int(noise: jax.Array, low, end) -> jax.Array:
     """
     span = jnp.asarray(end - low)
     return low + jnp.minimum((noise * span).astype(jnp.int32), span - 1)
-
-
-def _filled(start_2: jax.Array, side_2: jax.Array, image_size: int) -> jax.Array:
-    """Rectangles from (top, left)_...x2 and (height, width)_...x2 as mask_...xSxSx1."""
-    place_S = jnp.arange(image_size)
-    inside_2xS = (place_S >= start_2[..., None]) & (place_S < (start_2 + side_2)[..., None])
-    row_S, column_S = inside_2xS[..., 0, :, None], inside_2xS[..., 1, None, :]
-    return (row_S & column_S)[..., None].astype(jnp.float32)
 
 
 def _distance_to_segment(start_Bx2: jax.Array, end_Bx2: jax.Array, image_size: int) -> jax.Array:

@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+SHOWN_HOLE = 128
+"""Grey value of a hole in a picture."""
+
 
 def to_float(image_u8: jax.Array | np.ndarray) -> jax.Array:
     """uint8 0..255 of any shape -> float32 in [0, 1]."""
@@ -25,7 +28,7 @@ def to_uint8(image: jax.Array) -> jax.Array:
 
 
 def to_unit(images: jax.Array | np.ndarray) -> jax.Array:
-    """uint8, or any float in [0, 1] -> float32 in [0, 1]."""
+    """uint8, or any float in [0, 1], of any shape -> float32 in [0, 1]."""
     return to_float(images) if images.dtype == np.uint8 else jnp.asarray(images, jnp.float32)
 
 
@@ -40,13 +43,27 @@ def composite(inside: jax.Array, outside: jax.Array, mask: jax.Array) -> jax.Arr
     return jnp.where(mask > 0.5, inside, outside)
 
 
-def pad_to_multiple(image: jax.Array, multiple: int) -> jax.Array:
+def blank(image_u8: np.ndarray, mask: np.ndarray, value: int = 0) -> np.ndarray:
+    """The image with one grey value in its hole, for those who must not see what it hides.
+
+    Args:
+        image_u8: uint8 image_...xHxWx3.
+        mask: mask_...xHxWx1; 1 is the hole.
+        value: 0 is what completers get; `SHOWN_HOLE` is for pictures.
+
+    Returns:
+        uint8 image_...xHxWx3.
+    """
+    return np.where(mask > 0.5, np.uint8(value), image_u8)
+
+
+def pad_to_multiple(image_BxHxWxC: jax.Array, multiple: int) -> jax.Array:
     """Repeat the last row and column of image_BxHxWxC until H and W divide by `multiple`."""
-    height, width = image.shape[1:3]
+    height, width = image_BxHxWxC.shape[1:3]
     bottom, right = -height % multiple, -width % multiple
     if not (bottom or right):
-        return image
-    return jnp.pad(image, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
+        return image_BxHxWxC
+    return jnp.pad(image_BxHxWxC, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
 
 
 def grid(rows: list[np.ndarray], gap: int = 2) -> np.ndarray:

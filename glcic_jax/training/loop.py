@@ -22,14 +22,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from glcic_jax.config.saved import to_json
+from glcic_jax.config.scoring import HoleProtocol
 from glcic_jax.config.settings import Config, MaskConfig, Phase, phase_of, total_steps
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation import reporting
 from glcic_jax.evaluation.loop import MODEL, evaluate
 from glcic_jax.evaluation.model import model_completer
-from glcic_jax.imaging.masks import Protocol
+from glcic_jax.evaluation.pictures import picture_grid
 from glcic_jax.inpainting.generators import find_generator
 from glcic_jax.networks.registry import check_run, generator_differences
 from glcic_jax.runtime import devices, jobs
@@ -169,7 +169,7 @@ def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -
     )
 
 
-def validation_protocol(config: MaskConfig) -> Protocol:
+def validation_protocol(config: MaskConfig) -> HoleProtocol:
     """The evaluation protocol that comes nearest to the holes of training; mixed: rectangle."""
     if config.kind == "rectangles" or config.kind == "mixed":
         return "rectangle"
@@ -301,7 +301,7 @@ class _Loop:
         }
         self._writers.validation(done, scores)
         if jobs.is_first():
-            sheet = reporting.picture_grid(
+            sheet = picture_grid(
                 {"completed": completer},
                 self._validation_images,
                 protocol=protocol,

@@ -14,13 +14,6 @@ from glcic_jax.config.settings import Config, DataConfig
 
 
 @pytest.fixture(scope="session")
-def photo() -> np.ndarray:
-    """A real photograph with different sides, smooth enough for JPEG: uint8 (90, 120, 3)."""
-    image = Image.fromarray(skimage.data.chelsea()[:270, :360])
-    return np.asarray(image.resize((120, 90), Image.Resampling.LANCZOS))
-
-
-@pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 different crops of real photographs as JPEG and PNG, in two levels of directories."""
     root = tmp_path_factory.mktemp("photos")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -13,13 +14,24 @@ from support import initialise, replace
 
 from glcic_jax.config.scoring import Scoring
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation import comparison
-from glcic_jax.evaluation.classifier import Classifier, Judge, save
-from glcic_jax.evaluation.comparison import Contest, compare_runs
-from glcic_jax.evaluation.loop import Results
+from glcic_jax.evaluation import entrants
+from glcic_jax.evaluation.classifier import Classifier, TrainedClassifier, save
+from glcic_jax.evaluation.comparison import compare_runs
+from glcic_jax.evaluation.goals import goals_reached
+from glcic_jax.evaluation.intervals import Interval
+from glcic_jax.evaluation.records import (
+    Contest,
+    Curves,
+    GoalReached,
+    MethodPerception,
+    Perception,
+    Point,
+)
 from glcic_jax.evaluation.report.charts import charts
 from glcic_jax.evaluation.report.page import check_directory, write_report
 from glcic_jax.evaluation.reporting import evaluate_run
+from glcic_jax.evaluation.results import Results
+from glcic_jax.evaluation.results_json import to_json
 from glcic_jax.training.loop import train
 
 SCORING = Scoring(("rectangle", "center"), batch_size=8, limit=12, methods=("telea",))
@@ -57,27 +69,27 @@ def contest(runs):
 
 def test_every_run_that_can_be_scored_is(contest):
     record = contest.record
-    assert list(record["protocols"]) == ["rectangle", "center"]
-    for found in record["protocols"].values():
-        assert list(found["methods"]) == ["telea", "plain-0", "residual", "plain-1"]
-    assert set(record["left_out"]) == {"foreign", "empty"}
-    assert "data.sources" in record["left_out"]["foreign"]
-    assert "config.json" in record["left_out"]["empty"]
+    assert list(record.protocols) == ["rectangle", "center"]
+    for found in record.protocols.values():
+        assert list(found.methods) == ["telea", "plain-0", "residual", "plain-1"]
+    assert set(record.left_out) == {"foreign", "empty"}
+    assert "data.sources" in record.left_out["foreign"]
+    assert "config.json" in record.left_out["empty"]
 
 
 def test_runs_score_what_they_score_alone(runs, contest):
     evaluate_run(runs / "residual", replace(SCORING, methods=("telea", "model")))
     document = json.loads((runs / "residual" / "results.json").read_text())
-    for protocol, found in contest.record["protocols"].items():
+    for protocol, found in contest.record.protocols.items():
         alone = document[f"{protocol}-test"]["methods"]
-        assert alone["model"] == found["methods"]["residual"]
-        assert alone["telea"] == found["methods"]["telea"]
+        assert alone["model"] == to_json(found.methods["residual"])
+        assert alone["telea"] == to_json(found.methods["telea"])
 
 
 def test_the_pages_numbers_are_those_of_the_json(contest, tmp_path):
     page = write_report(tmp_path / "report", contest).read_text()
     record = json.loads((tmp_path / "report" / "results.json").read_text())
-    assert record == json.loads(json.dumps(contest.record))
+    assert record == {"schema": 1, **json.loads(json.dumps(to_json(contest.record)))}
     table = (tmp_path / "report" / "results.md").read_text()
     sections = page.split("<h2 ")[1:3]
     for section, (protocol, found) in zip(sections, record["protocols"].items(), strict=True):
@@ -92,26 +104,26 @@ def test_the_pages_numbers_are_those_of_the_json(contest, tmp_path):
 
 
 def test_intervals_hold_their_means(contest):
-    found = contest.record["protocols"]["rectangle"]
-    for name, regions in found["intervals"].items():
-        mean, low, high = regions["hole"]["psnr"]
+    found = contest.record.protocols["rectangle"]
+    for name, regions in found.intervals.items():
+        mean, low, high = regions.hole["psnr"]
         assert low <= mean <= high
-        np.testing.assert_allclose(mean, found["methods"][name]["hole"]["psnr"])
-    assert len(found["paired"]) == 6
-    first = found["paired"][0]
-    means = [found["methods"][first[side]]["hole"]["psnr"] for side in ("one", "other")]
-    np.testing.assert_allclose(first["difference"][0], means[0] - means[1], atol=1e-9)
+        np.testing.assert_allclose(mean, found.methods[name].hole["psnr"])
+    assert len(found.paired) == 6
+    first = found.paired[0]
+    means = [found.methods[side].hole["psnr"] for side in (first.one, first.other)]
+    np.testing.assert_allclose(first.difference.mean, means[0] - means[1], atol=1e-9)
 
 
 def test_runs_that_differ_in_their_seed_only_are_one_variant(contest):
-    found = contest.record["protocols"]["center"]
-    psnr = [found["methods"][name]["hole"]["psnr"] for name in ("plain-0", "plain-1")]
+    found = contest.record.protocols["center"]
+    psnr = tuple(found.methods[name].hole["psnr"] for name in ("plain-0", "plain-1"))
     assert psnr[0] != psnr[1]
-    assert list(found["seeds"]["means"]) == ["plain"]
-    variant = found["seeds"]["means"]["plain"]
-    assert variant["values"] == psnr
-    assert variant["mean"][0] == pytest.approx(np.mean(psnr))
-    assert found["seeds"]["differences"] == []
+    assert list(found.seeds.means) == ["plain"]
+    variant = found.seeds.means["plain"]
+    assert variant.values == psnr
+    assert variant.mean.mean == pytest.approx(np.mean(psnr))
+    assert found.seeds.differences == ()
 
 
 def test_goals_are_reached_on_their_side_of_the_threshold(contest):
@@ -124,19 +136,21 @@ def test_goals_are_reached_on_their_side_of_the_threshold(contest):
         "l2_millions": np.array([1.2]),
     }
     results = Results("rectangle", 0, np.ones(1), {"m": {"whole": region, "hole": region}})
-    reached = comparison._goals(results, ["m"])["m"]
-    assert reached["stretch"] == {"l2": False, "dice": False, "keras_dice": True}
-    assert reached["base"] == {"l2": True, "dice": True, "keras_dice": True}
-    found = contest.record["protocols"]
-    assert set(found["rectangle"]["goals"]) == {"plain-0", "residual", "plain-1"}
-    assert found["center"]["goals"] == {}
+    reached = goals_reached(results.summary("m", "whole"))
+    assert reached["stretch"] == GoalReached(l2=False, dice=False, keras_dice=True)
+    assert reached["base"] == GoalReached(l2=True, dice=True, keras_dice=True)
+    found = contest.record.protocols
+    assert set(found["rectangle"].goals) == {"plain-0", "residual", "plain-1"}
+    assert found["center"].goals == {}
 
 
 def test_what_the_classifier_saw_is_told(contest, tmp_path):
-    record = json.loads(json.dumps(contest.record))
-    seen = {"same_class": [0.75, 0.5, 1.0], "frechet_distance": [1.5, 1.25, 1.75]}
-    methods = dict.fromkeys(record["protocols"]["center"]["methods"], seen)
-    record["protocols"]["center"]["perception"] = {"accuracy": 0.405, "methods": methods}
+    seen = MethodPerception(Interval(0.75, 0.5, 1.0), Interval(1.5, 1.25, 1.75))
+    center = contest.record.protocols["center"]
+    perception = Perception(0.405, dict.fromkeys(center.methods, seen))
+    center = dataclasses.replace(center, perception=perception)
+    protocols = {**contest.record.protocols, "center": center}
+    record = dataclasses.replace(contest.record, protocols=protocols)
     page = write_report(tmp_path, Contest(record, contest.pictures)).read_text()
     row = "<tr><td>telea</td><td>75.0% (50.0%..100.0%)</td><td>1.500 (1.250..1.750)</td></tr>"
     assert page.count(row) == 1
@@ -147,13 +161,13 @@ def test_what_the_classifier_saw_is_told(contest, tmp_path):
 def test_a_classifier_of_other_images_is_refused(runs, tmp_path):
     classifier = Classifier(width=4)
     variables = initialise(classifier, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
-    save(tmp_path / "classifier.npz", Judge(classifier, variables, accuracy=0.1))
+    save(tmp_path / "classifier.npz", TrainedClassifier(classifier, variables, accuracy=0.1))
     with pytest.raises(UserError, match="32 x 32 pixels, and these runs have 16"):
         compare_runs([runs / "plain-0"], SCORING, tmp_path / "classifier.npz")
 
 
 def test_a_diverged_run_is_left_out(runs, monkeypatch):
-    load = comparison.inpaint.load_run
+    load = entrants.generators.load_run
 
     def broken(workdir, checkpoint):
         run = load(workdir, checkpoint)
@@ -161,23 +175,22 @@ def test_a_diverged_run_is_left_out(runs, monkeypatch):
             run = run._replace(variables=jax.tree.map(lambda leaf: leaf * np.nan, run.variables))
         return run
 
-    monkeypatch.setattr(comparison.inpaint, "load_run", broken)
+    monkeypatch.setattr(entrants.generators, "load_run", broken)
     names = ("plain-0", "plain-1")
     record = compare_runs([runs / name for name in names], replace(SCORING, limit=2)).record
-    assert set(record["runs"]) == {"plain-0"}
-    assert "not finite" in record["left_out"]["plain-1"]
+    assert set(record.runs) == {"plain-0"}
+    assert "not finite" in record.left_out["plain-1"]
     with pytest.raises(UserError, match=r"none of the runs.*\nplain-1: the model's output"):
         compare_runs([runs / "plain-1"], SCORING)
 
 
 def test_a_run_keeps_its_line_in_every_chart():
     """Also where another run has no curve; runs 1, 9, 17 and 25 have one colour but other lines."""
-    line = [[1, 2.0], [2, 3.0]]
+    line = (Point(1, 2.0), Point(2, 3.0))
     names = [f"run{number}" for number in range(25)]
-    curves = {name: {"validation": line, "accuracy": line} for name in names}
-    curves["run0"]["accuracy"] = []
-    every = {"reconstruction": [], "gradient_ratio": []}
-    first, second = charts({"curves": {name: every | lines for name, lines in curves.items()}})
+    curves = {name: Curves(validation=line, accuracy=line) for name in names}
+    curves["run0"] = Curves(validation=line)
+    first, second = charts(curves)
     strokes = [
         dict(zip(re.findall("<title>(.*?)</title>", chart), parts, strict=True))
         for chart in (first, second)
@@ -215,8 +228,8 @@ def test_a_report_may_be_written_again(contest, tmp_path):
 
 def test_a_run_does_not_pass_for_a_fill(runs, tmp_path):
     shutil.copytree(runs / "plain-0", tmp_path / "telea")
-    found = compare_runs([tmp_path / "telea"], replace(SCORING, limit=2)).record["protocols"]
-    assert list(found["center"]["methods"]) == ["telea", "run telea"]
+    found = compare_runs([tmp_path / "telea"], replace(SCORING, limit=2)).record.protocols
+    assert list(found["center"].methods) == ["telea", "run telea"]
 
 
 def test_several_runs_need_a_place_for_the_report(call_program):

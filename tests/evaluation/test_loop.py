@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from support import ROOT
 
-from glcic_jax.config.scoring import Scoring
+from glcic_jax.config.scoring import PROTOCOLS, Scoring
 from glcic_jax.config.settings import Config, ModelConfig
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation import loop, metrics, model, reporting
+from glcic_jax.evaluation import loop, metrics, model, protocols, reporting
 from glcic_jax.evaluation.model import model_completer
+from glcic_jax.evaluation.results import Results
 from glcic_jax.imaging import classical
 from glcic_jax.inpainting import inpaint
 from glcic_jax.networks.registry import build_generator
@@ -79,7 +80,7 @@ def _fingerprint(results):
 def _raw_fingerprint():
     """A digest of the network's own float32 output, where 8 bits would hide a lost last bit."""
     truth = np.stack(_image_set(16))
-    mask = loop.masks.protocol_masks("center", 0, np.arange(16), SIDE)
+    mask = protocols.protocol_masks("center", 0, np.arange(16), SIDE)
     generator, variables = _model()
     complete = jax.jit(inpaint.complete, static_argnums=0)
     output, _ = complete(generator, variables, truth.astype(np.float32) / 255, mask)
@@ -143,7 +144,7 @@ def test_scores_are_those_of_each_image_alone(results):
     """Image 39, in the padded tail, scored with nothing around it."""
     truth = np.stack(_image_set())[39:]
     indices = np.array([39])
-    mask = np.asarray(loop.masks.protocol_masks("rectangle", 0, indices, SIDE))
+    mask = np.asarray(protocols.protocol_masks("rectangle", 0, indices, SIDE))
     completed = _completers()["model"](np.where(mask > 0, np.uint8(0), truth), mask)
     expected = metrics.per_image(truth / 255.0, completed / 255.0, mask)
     for region in metrics.REGIONS:
@@ -196,14 +197,14 @@ def test_summaries_and_bins_by_hand():
     scores = {
         "m": {region: {"mse": mse, "psnr": -10 * np.log10(mse)} for region in metrics.REGIONS}
     }
-    results = loop.Results("center", 0, np.array([0.1, 0.1 + 0.2, 0.25]), scores)
+    results = Results("center", 0, np.array([0.1, 0.1 + 0.2, 0.25]), scores)
     assert results.mean("m", "hole", "mse") == pytest.approx(0.14 / 3)
     summary = results.summary("m", "hole")
     assert summary["psnr_of_mean_mse"] == pytest.approx(-10 * np.log10(0.14 / 3))
     assert summary["psnr"] == pytest.approx(-10 * np.log10(mse).mean())
     bins = results.bins("m")
-    assert [(b["above"], b["up_to"], b["count"]) for b in bins] == [(0.0, 0.1, 1), (0.2, 0.3, 2)]
-    assert bins[1]["hole"]["mse"] == pytest.approx(0.065)
+    assert [(b.above, b.up_to, b.count) for b in bins] == [(0.0, 0.1, 1), (0.2, 0.3, 2)]
+    assert bins[1].hole["mse"] == pytest.approx(0.065)
 
 
 # --- Evaluation of a run ------------------------------------------------------------------------
@@ -273,5 +274,5 @@ def test_a_foreign_results_file_is_kept(workdir, text):
 
 def test_help_lists_every_method_and_protocol(run_python):
     listed = run_python("evaluate.py", "--help").stdout
-    for name in (*classical.classical_fills(np.zeros(3)), "model", *loop.masks.PROTOCOLS):
+    for name in (*classical.classical_fills(np.zeros(3)), "model", *PROTOCOLS):
         assert name in listed

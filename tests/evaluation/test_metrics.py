@@ -163,3 +163,19 @@ def test_shapes_that_differ_are_refused():
     image = np.zeros((1, 12, 12, 3), np.float32)
     with pytest.raises(ValueError, match="mask_BxHxWx1"):
         metrics.per_image(image, image, np.zeros((1, 12, 12), np.float32))
+
+
+def test_each_metrics_kind_is_what_it_does(photo_crops):
+    """A near copy is better than another image on the side that the metric names; a bound tells
+    neither from the other."""
+    truth = photo_crops / np.float32(255)
+    mask = np.ones((*truth.shape[:3], 1), np.float32)
+    near, other = (
+        per_image(truth, image, mask)["whole"] for image in (0.99 * truth + 0.005, truth[::-1])
+    )
+    for name, metric in metrics.METRICS.items():
+        gain = float(near[name].mean() - other[name].mean())
+        if metric.is_bound:
+            assert gain == 0, name
+        else:
+            assert (gain > 0) == metric.higher_is_better, name

@@ -78,16 +78,3 @@ def test_surfaces_continue_a_ramp():
     assert psnr["telea"] > 25
     assert psnr["navier_stokes"] > 25
     assert psnr["harmonic"] > 35
-
-
-def test_fixed_batches_cover_every_example_once():
-    sizes = []
-
-    def double(values):
-        sizes.append(len(values))
-        return {"twice": 2 * values}
-
-    for count in (1, 4, 9):
-        result = classical.in_fixed_batches(double, 4, np.arange(count))
-        np.testing.assert_array_equal(result["twice"], 2 * np.arange(count))
-    assert set(sizes) == {4}

@@ -9,7 +9,9 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-from glcic_jax.imaging import fills, masks
+from glcic_jax.config.scoring import PROTOCOLS
+from glcic_jax.evaluation.protocols import protocol_masks
+from glcic_jax.imaging import fills
 
 GREY = jnp.full(3, 0.5)
 
@@ -39,10 +41,10 @@ def exact_harmonic(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return solved
 
 
-@pytest.mark.parametrize("protocol", masks.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_harmonic_fill_is_near_the_exact_solution(photo_crops, protocol):
     image = photo_crops[:4].astype(np.float32) / 255
-    mask = np.asarray(masks.protocol_masks(protocol, 0, jnp.arange(4), 32))
+    mask = np.asarray(protocol_masks(protocol, 0, jnp.arange(4), 32))
     filled = np.asarray(harmonic_fill(jnp.asarray(image), jnp.asarray(mask), GREY))
     for number in range(4):
         hole = mask[number, ..., 0] > 0.5
@@ -79,7 +81,7 @@ def test_no_known_pixel_gives_the_mean_pixel():
 
 def test_mean_fill(photo_crops):
     image = jnp.asarray(photo_crops[:2] / 255.0, jnp.float32)
-    mask = masks.protocol_masks("center", 0, jnp.arange(2), 32)
+    mask = protocol_masks("center", 0, jnp.arange(2), 32)
     filled = np.asarray(fills.mean_fill(image, mask, jnp.array([0.1, 0.2, 0.3])))
     np.testing.assert_allclose(
         filled[:, 8:24, 8:24], np.broadcast_to([0.1, 0.2, 0.3], (2, 16, 16, 3))

@@ -105,28 +105,6 @@ def test_mixed_masks_are_of_each_kind_as_often_as_its_share():
     np.testing.assert_allclose(found.mean(1), np.array(shares) / 6, atol=0.03)
 
 
-@pytest.mark.parametrize("protocol", masks.PROTOCOLS)
-def test_protocol_masks_are_functions_of_seed_and_index(protocol):
-    whole = np.asarray(masks.protocol_masks(protocol, 3, jnp.arange(12), 32))
-    part = np.asarray(masks.protocol_masks(protocol, 3, jnp.array([7, 2]), 32))
-    np.testing.assert_array_equal(part, whole[[7, 2]])
-    assert whole.sum((1, 2, 3)).min() > 0
-    other = np.asarray(masks.protocol_masks(protocol, 4, jnp.arange(12), 32))
-    assert np.array_equal(other, whole) == (protocol == "center")
-
-
-def test_center_is_the_middle_quarter():
-    mask = np.asarray(masks.protocol_masks("center", 0, jnp.arange(1), 32))[0, ..., 0]
-    want = np.zeros((32, 32))
-    want[8:24, 8:24] = 1
-    np.testing.assert_array_equal(mask, want)
-
-
-def test_unknown_protocol_is_named():
-    with pytest.raises(ValueError, match="square"):
-        masks.protocol_masks("square", 0, jnp.arange(1), 32)
-
-
 def test_windows_contain_the_holes_and_reach_every_place():
     mask = masks.rectangle_masks(keys(1000), 32, (8, 16))
     corner = np.asarray(masks.local_windows(keys(1000, 1), mask, 16))

@@ -1,54 +1,45 @@
-"""A comparison's training curves as SVG, for `report_page.py`."""
+"""A comparison's training curves as SVG, for `page.py`."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+
+from glcic_jax.evaluation.curves import TITLES, shown_points
+from glcic_jax.evaluation.records import Curves, Point
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 """Okabe & Ito's, which readers who don't see all colours can tell apart."""
 
 
-def charts(record: Mapping[str, Any]) -> list[str]:
-    """Each curve of all runs over the steps, as a heading and an SVG with its legend."""
-    titles = {
-        "validation": "Hole PSNR on validation images, dB",
-        "reconstruction": "Reconstruction loss (running mean)",
-        "accuracy": "Accuracy of the discriminators (running mean)",
-        "gradient_ratio": "Adversarial over reconstruction gradient (running mean)",
-    }
+def charts(curves: Mapping[str, Curves]) -> list[str]:
+    """Each curve of all runs over the steps, as a heading and an SVG with its legend.
+
+    Args:
+        curves: by run; a run keeps its line in every chart.
+    """
+    strokes = {name: _stroke(number) for number, name in enumerate(curves)}
     drawn = []
-    strokes = {name: _stroke(number) for number, name in enumerate(record["curves"])}
-    for key, title in titles.items():
-        lines = {name: curves[key] for name, curves in record["curves"].items() if curves[key]}
+    for key, title in TITLES.items():
+        lines = {name: shown_points(of_run, key) for name, of_run in curves.items()}
+        lines = {name: points for name, points in lines.items() if points}
         if lines:
-            smooth = key != "validation"
-            smoothed = {n: _running_mean(v) if smooth else v for n, v in lines.items()}
-            chart = _chart(smoothed, strokes)
-            drawn.append(f"<h4>{html.escape(title)}</h4>{chart}")
+            drawn.append(f"<h4>{html.escape(title)}</h4>{_chart(lines, strokes)}")
     return drawn
 
 
-def _running_mean(points: Sequence[Sequence[float]], count: int = 15) -> list[tuple[float, float]]:
-    steps = [point[0] for point in points]
-    values = np.array([point[1] for point in points])
-    means = [values[max(0, i - count + 1) : i + 1].mean() for i in range(len(values))]
-    return list(zip(steps, map(float, means), strict=True))
-
-
-def _chart(lines: Mapping[str, Sequence[Sequence[float]]], strokes: Mapping[str, str]) -> str:
+def _chart(lines: Mapping[str, Sequence[Point]], strokes: Mapping[str, str]) -> str:
     """Lines over steps as an SVG; `strokes` are the lines' attributes, the same in every chart."""
     width, height, left, bottom = 900, 260, 70, 30
     every = np.array([point for points in lines.values() for point in points], np.float64)
     (low_x, low_y), (high_x, high_y) = every.min(0), every.max(0)
     span_x, span_y = max(high_x - low_x, 1e-12), max(high_y - low_y, 1e-12)
 
-    def place(point: Sequence[float]) -> str:
-        x = left + (point[0] - low_x) / span_x * (width - left - 10)
-        y = (height - bottom) - (point[1] - low_y) / span_y * (height - bottom - 10)
+    def place(point: Point) -> str:
+        x = left + (point.step - low_x) / span_x * (width - left - 10)
+        y = (height - bottom) - (point.value - low_y) / span_y * (height - bottom - 10)
         return f"{x:.1f},{y:.1f}"
 
     drawn = []

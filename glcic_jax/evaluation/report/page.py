@@ -10,23 +10,22 @@ import base64
 import functools
 import html
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import metrics
-from glcic_jax.evaluation.comparison import Contest
+from glcic_jax.evaluation.records import Comparison, Contest, ProtocolResult
 from glcic_jax.evaluation.report import tables
 from glcic_jax.evaluation.report.charts import charts
 from glcic_jax.evaluation.report.tables import Row
+from glcic_jax.evaluation.results_files import RESULTS, comparison_text, holds_comparison
 from glcic_jax.runtime import files
 
-PAGE, TABLE, NUMBERS = "index.html", "results.md", "results.json"
+PAGE, TABLE, NUMBERS = "index.html", "results.md", RESULTS
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem;
@@ -49,7 +48,7 @@ def write_report(directory: Path, contest: Contest) -> Path:
         UserError: the directory can't be written to.
     """
     texts = {
-        NUMBERS: json.dumps(contest.record, indent=2, allow_nan=False) + "\n",
+        NUMBERS: comparison_text(contest.record),
         TABLE: tables.markdown(contest.record),
         PAGE: render_page(contest),
     }
@@ -76,25 +75,17 @@ def check_directory(directory: Path) -> None:
         there = [name for name in (PAGE, TABLE, NUMBERS) if (directory / name).exists()]
     except OSError as error:
         raise UserError(f"can't write a report to {directory}: {error.strerror}") from error
-    if there and not _is_report(directory / NUMBERS):
+    if there and not holds_comparison(directory / NUMBERS):
         raise UserError(
             f"{directory} already holds {', '.join(there)}, which no report wrote; choose another "
             "directory, or move them away"
         )
 
 
-def _is_report(path: Path) -> bool:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and "protocols" in record
-
-
 def render_page(contest: Contest) -> str:
     """The whole page as text."""
     record = contest.record
-    protocols = record["protocols"]
+    protocols = record.protocols
     links = " · ".join(f'<a href="#{name}">{name}</a>' for name in (*protocols, "runs"))
     parts = [
         "<h1>Completed images, compared</h1>",
@@ -102,7 +93,7 @@ def render_page(contest: Contest) -> str:
         f"with the same holes. {links}</p>",
         *(
             f'<p class="warning">{html.escape(name)} was left out: {html.escape(reason)}</p>'
-            for name, reason in record["left_out"].items()
+            for name, reason in record.left_out.items()
         ),
     ]
     for name, found in protocols.items():
@@ -116,7 +107,7 @@ def render_page(contest: Contest) -> str:
     )
 
 
-def _runs(record: Mapping[str, Any]) -> list[str]:
+def _runs(record: Comparison) -> list[str]:
     """What does not depend on the holes: the runs and their training."""
     return [
         '<h2 id="runs">Runs</h2>',
@@ -126,7 +117,7 @@ def _runs(record: Mapping[str, Any]) -> list[str]:
             "its checkpoints was scored. ms an image: completing, in calls of 64 images."
         ),
         "<h3>Training</h3>",
-        *charts(record),
+        *charts(record.curves),
         "<h3>Adversarial balance</h3>",
         _table(*tables.health_table(record)),
         _note(
@@ -137,7 +128,7 @@ def _runs(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _protocol(found: Mapping[str, Any], pictures: Mapping[str, np.ndarray]) -> list[str]:
+def _protocol(found: ProtocolResult, pictures: Mapping[str, np.ndarray]) -> list[str]:
     """All that was found with holes of one kind."""
     return [
         "<h3>Scores</h3>",
@@ -151,7 +142,7 @@ def _protocol(found: Mapping[str, Any], pictures: Mapping[str, np.ndarray]) -> l
         "<h3>Hole PSNR in dB, by the hole's share of the image</h3>",
         _table(*tables.bin_table(found)),
         *_perception(found),
-        *(_goals(found) if found["goals"] else []),
+        *(_goals(found) if found.goals else []),
         "<h3>Pictures</h3>",
         *(
             f'<h4>{html.escape(title)}</h4><div class="wide">{_picture(title, sheet)}</div>'
@@ -167,7 +158,7 @@ def _protocol(found: Mapping[str, Any], pictures: Mapping[str, np.ndarray]) -> l
     ]
 
 
-def _seeds(found: Mapping[str, Any]) -> list[str]:
+def _seeds(found: ProtocolResult) -> list[str]:
     means, differences = tables.seed_tables(found)
     if not means[1]:
         return []
@@ -182,13 +173,13 @@ def _seeds(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _perception(found: Mapping[str, Any]) -> list[str]:
-    if not found["perception"]:
+def _perception(found: ProtocolResult) -> list[str]:
+    if not found.perception:
         return []
-    accuracy = found["perception"]["accuracy"]
+    accuracy = found.perception.accuracy
     return [
         "<h3>What a classifier sees</h3>",
-        _table(*tables.perception_table(found)),
+        _table(*tables.perception_table(found.perception)),
         _note(
             "Same class: how often a small CIFAR-100 classifier names the same class in the "
             "completed image as in the original. Fréchet distance between its features of the "
@@ -198,8 +189,8 @@ def _perception(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _goals(found: Mapping[str, Any]) -> list[str]:
-    ceiling = next(iter(found["methods"].values()))["whole"]["keras_dice_ceiling"]
+def _goals(found: ProtocolResult) -> list[str]:
+    ceiling = next(iter(found.methods.values())).whole["keras_dice_ceiling"]
     return [
         "<h3>The study's goals</h3>",
         _table(*tables.goal_table(found)),
