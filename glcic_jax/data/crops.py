@@ -8,6 +8,7 @@ pixels, and only that part is resized.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from PIL import Image
@@ -15,11 +16,16 @@ from PIL import Image
 
 @dataclasses.dataclass(frozen=True)
 class CropSettings:
-    """How crops are cut: their side in pixels, and the shortest edge after the random resize."""
+    """How crops are cut: their side in pixels, and the shortest edge after the random resize.
+
+    `by_octave`: edges are log-uniform, so that each doubling of the scale has an equal share of the
+    crops; otherwise they are uniform.
+    """
 
     image_size: int
     min_scale: float
     max_scale: float
+    by_octave: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +46,19 @@ def draw_crop(rng: np.random.Generator) -> CropDraw:
 def random_edge(short: int, settings: CropSettings, draw: CropDraw) -> float:
     """Shortest edge of the resized photograph, in pixels.
 
-    Uniform in [min_scale, max_scale] * image_size; never more than the photograph's own shortest
-    edge `short` (an enlarged photograph is blurred), unless image_size itself is more.
+    Uniform or log-uniform in [min_scale, max_scale] * image_size; never more than the photograph's
+    own shortest edge `short` (an enlarged photograph is blurred), unless image_size itself is more.
     """
     low, high = settings.min_scale, settings.max_scale
-    edge = settings.image_size * (low + (high - low) * draw.scale)
-    return min(edge, max(short, settings.image_size))
+    scale = low + (high - low) * draw.scale
+    if settings.by_octave:
+        scale = low * (high / low) ** draw.scale
+    return min(settings.image_size * scale, max(short, settings.image_size))
+
+
+def largest_edge(short: int, settings: CropSettings) -> int:
+    """The shortest edge in pixels above which no crop needs more of a photograph."""
+    return min(short, max(math.ceil(settings.image_size * settings.max_scale), 1))
 
 
 def square_box(

@@ -15,18 +15,19 @@ import hashlib
 import logging
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from glcic_jax.data.crops import (
     CropDraw,
     CropSettings,
     draw_crop,
+    largest_edge,
     random_edge,
     resize_box,
     square_box,
@@ -65,7 +66,7 @@ class Folder:
         self.name = f"folder:{root}"
         self._crops = crops
         self._root = os.path.abspath(os.path.expanduser(root))
-        self._paths = _readable(self._root, split_paths(self._root, split), split)
+        self._paths, self._sizes = _readable(self._root, split_paths(self._root, split), split)
         self._reported: set[str] = set()
 
     def __len__(self) -> int:
@@ -84,13 +85,28 @@ class Folder:
         """A random crop of image `index` at a random scale: uint8 image_SxSx3."""
         return self._read(index, draw_crop(rng))
 
+    def whole_size(self, index: int) -> tuple[int, int]:
+        """Height and width of what `whole` gives, from the file's header as it was opened."""
+        short = min(self._sizes[index])
+        edge = largest_edge(short, self._crops)
+        height, width = (max(1, round(side * edge / short)) for side in self._sizes[index])
+        return height, width
+
+    def whole(self, index: int) -> np.ndarray:
+        """All of photograph `index`, no larger than crops need it: uint8 image_HxWx3."""
+        return self._decode(index, lambda path: read_whole(path, self.whole_size(index)))
+
     def _read(self, index: int, draw: CropDraw | None) -> np.ndarray:
+        return self._decode(index, lambda path: read_crop(path, self._crops, draw))
+
+    def _decode(self, index: int, read: Callable[[str], np.ndarray]) -> np.ndarray:
+        """What `read` makes of a file, or of the next one that it can read."""
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         for offset in range(len(self)):
             path = self._paths[(index + offset) % len(self)]
             try:
-                return read_crop(os.path.join(self._root, path), self._crops, draw)
+                return read(os.path.join(self._root, path))
             except Exception as error:  # a damaged file can raise almost anything in a decoder
                 if path not in self._reported:
                     self._reported.add(path)
@@ -124,6 +140,29 @@ def read_crop(path: str, crops: CropSettings, draw: CropDraw | None) -> np.ndarr
     side = min(photo.size) * crops.image_size / edge
     left, top = (draw.left, draw.top) if draw else (0.5, 0.5)
     return resize_box(photo, square_box(photo.size, side, left, top), crops.image_size)
+
+
+def read_whole(path: str, size: tuple[int, int]) -> np.ndarray:
+    """Decode one file at a size that is at most its own.
+
+    Args:
+        path: the file.
+        size: height and width, in the file's own ratio but for rounding.
+
+    Returns:
+        uint8 image_HxWx3.
+
+    Raises:
+        Exception: the file can't be decoded.
+    """
+    with Image.open(path) as image:
+        least = 2 * max(size)  # along either side: the file may lie on its side
+        image.draft(None, (least, least))
+        photo = to_rgb(image)
+    height, width = size
+    if photo.size != (width, height):
+        photo = photo.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(photo)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -203,18 +242,18 @@ def _image_paths(root: str) -> Iterator[str]:
                 yield Path(here, name).relative_to(root).as_posix()
 
 
-def _readable(root: str, paths: list[str], split: str) -> list[str]:
-    """The paths whose files open as images; a warning counts the others.
+def _readable(root: str, paths: list[str], split: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """The paths whose files open as images, and their sizes; a warning counts the others.
 
     Raises:
         UserError: more than half of them don't.
     """
     with ThreadPoolExecutor(16) as pool:
-        good = list(pool.map(lambda path: _opens(os.path.join(root, path)), paths))
-    kept = [path for path, ok in zip(paths, good, strict=True) if ok]
+        sizes = list(pool.map(lambda path: _size(os.path.join(root, path)), paths))
+    kept = [(path, size) for path, size in zip(paths, sizes, strict=True) if size]
     broken = len(paths) - len(kept)
     if broken:
-        first = paths[good.index(False)]
+        first = paths[sizes.index(None)]
         if 2 * broken > len(paths):
             raise UserError(
                 f"{broken} of {len(paths)} files for the split {split} in folder:{root} are not "
@@ -224,13 +263,19 @@ def _readable(root: str, paths: list[str], split: str) -> list[str]:
             "%s: left out %d of %d %s files that are not readable images, for example %s",
             root, broken, len(paths), split, first,
         )  # fmt: skip
-    return kept
+    return [path for path, _ in kept], [size for _, size in kept]
 
 
-def _opens(path: str) -> bool:
-    """Whether the file starts like an image; its pixels are not read."""
+def _size(path: str) -> tuple[int, int] | None:
+    """Height and width upright, if the file starts like an image; its pixels are not read."""
     try:
         with Image.open(path) as image:
-            return min(image.size) > 0
-    except Exception:  # see `Folder._read`
-        return False
+            width, height = image.size
+            # Asked without need, a PNG file would be decoded to its end.
+            tags = image.getexif() if "exif" in image.info else {}
+            on_its_side = tags.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except Exception:  # see `Folder._decode`
+        return None
+    if not (width and height):
+        return None
+    return (width, height) if on_its_side else (height, width)

@@ -16,7 +16,6 @@ import signal
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -26,6 +25,7 @@ import numpy as np
 from absl import flags
 
 from glcic_jax.config.settings import Config
+from glcic_jax.data.resident import load_resident
 from glcic_jax.data.sources import ImageSet, mean_pixel, open_split
 from glcic_jax.errors import UserError
 from glcic_jax.runtime import jobs
@@ -43,8 +43,8 @@ def open_training(config: Config) -> TrainingData:
 class TrainingData:
     """The training images in their order; a context manager that ends its workers.
 
-    Small sets of fixed images are resident: `resident` holds them all and a batch is indices into
-    it. Otherwise `resident` is None and a batch is the images themselves.
+    Sets that fit are resident: `resident` holds all images, and a batch is indices into it.
+    Otherwise `resident` is None and a batch is the images themselves.
     """
 
     def __init__(self, config: Config, sets: Sequence[ImageSet]):
@@ -52,10 +52,9 @@ class TrainingData:
         self._config = config
         self._sets = tuple(sets)
         self._streams: list[_Stream] = []
-        total = sum(len(part) for part in sets) * config.image_size**2 * 3
-        fits = total <= config.data.resident_megabytes * 10**6
-        self.resident = _as_array(sets) if fits and all(part.fixed for part in sets) else None
-        """uint8 image_NxSxSx3 of all training images, or None where batches are streamed."""
+        most_bytes = config.data.resident_megabytes * 10**6
+        self.resident = load_resident(sets, config.image_size, most_bytes)
+        """All training images, see `resident.Resident`, or None where batches are streamed."""
 
     def require_same(self) -> None:
         """Compare the training images with those of the other processes, see `require_same`."""
@@ -159,27 +158,6 @@ def _mixed(config: Config, sets: Sequence[ImageSet], *, images: bool) -> grain.M
         offset += len(part)
     weights = list(config.data.weights) or None
     return parts[0] if len(parts) == 1 else grain.MapDataset.mix(parts, weights)
-
-
-def _as_array(sets: Sequence[ImageSet]) -> np.ndarray:
-    """All images of all sets in order: uint8 image_NxSxSx3."""
-    side = sets[0][0].shape[0]
-    array = np.empty((sum(len(part) for part in sets), side, side, 3), np.uint8)
-
-    def fill(part: ImageSet, target: np.ndarray, first: int) -> None:
-        for index in range(first, min(first + 256, len(part))):
-            target[index] = part[index]
-
-    with ThreadPoolExecutor() as pool:
-        pending = []
-        start = 0
-        for part in sets:
-            target = array[start : start + len(part)]
-            pending += [pool.submit(fill, part, target, i) for i in range(0, len(part), 256)]
-            start += len(part)
-        for job in pending:
-            job.result()
-    return array
 
 
 def _decode(batches: grain.MapDataset, workers: int) -> _Stream:

@@ -105,7 +105,7 @@ def _open(source: str, config: Config, split: Split) -> ImageSet:
     if source == "cifar100":
         return Cifar100(split)
     if source.startswith("folder:"):
-        crops = CropSettings(config.image_size, data.min_scale, data.max_scale)
+        crops = CropSettings(config.image_size, data.min_scale, data.max_scale, by_octave=True)
         return Folder(source.removeprefix("folder:"), split, crops)
     raise UserError(f"data.sources has {source!r}; known are photos, cifar100, folder:PATH")
 

@@ -30,12 +30,14 @@ from glcic_jax.errors import UserError
 from glcic_jax.evaluation.loop import MODEL, evaluate
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.pictures import picture_grid
+from glcic_jax.imaging.pyramids import Pyramids
 from glcic_jax.inpainting.generators import find_generator
 from glcic_jax.networks.registry import check_run, generator_differences
 from glcic_jax.runtime import devices, jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.journal import SATURATED, is_saturated
 from glcic_jax.runtime.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
+from glcic_jax.training.images import resident_images
 from glcic_jax.training.state import (
     TrainState,
     abstract_train_state,
@@ -89,7 +91,7 @@ def train(workdir: Path, config: Config) -> None:
 
 
 def compile_step(
-    recipe: Recipe, phase: Phase, mesh: Mesh, resident: jax.Array | None = None
+    recipe: Recipe, phase: Phase, mesh: Mesh, resident: jax.Array | Pyramids | None = None
 ) -> Step:
     """One phase's step, jitted over the mesh; donates the state.
 
@@ -97,8 +99,8 @@ def compile_step(
         recipe: settings, networks and update rules.
         phase: completion, discriminator or joint.
         mesh: the batch is sharded over its axis, the state is on all devices.
-        resident: uint8 image_NxSxSx3 on all devices, if batches are int32 indices_B into it;
-            otherwise batches are uint8 image_BxSxSx3.
+        resident: uint8 image_NxSxSx3 or photographs, on all devices, if batches are int32
+            indices_B into them; otherwise batches are uint8 image_BxSxSx3.
     """
     step = functools.partial(STEPS[phase], recipe)
 
@@ -107,7 +109,7 @@ def compile_step(
         return step(state, images)
 
     def on_indices(state, indices, resident):
-        return on_images(state, resident[indices])
+        return on_images(state, resident_images(recipe.config, state, resident, indices))
 
     jitted: Any = jax.jit(
         on_images if resident is None else on_indices,

@@ -31,5 +31,7 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder_config(photo_folder: Path) -> Config:
     """Streams the folder of photographs at 16 pixels, 8 a step, in threads."""
-    data = DataConfig(sources=(f"folder:{photo_folder}",), batch_size=8, workers=0)
+    data = DataConfig(
+        sources=(f"folder:{photo_folder}",), batch_size=8, workers=0, resident_megabytes=0
+    )
     return dataclasses.replace(Config(), image_size=16, data=data)

@@ -176,12 +176,12 @@ def test_workers_keep_off_the_accelerator_and_ignore_interrupts():
 
 INTERRUPTED = """
 import dataclasses, signal, sys
-from glcic_jax.config import Config, DataConfig
-from glcic_jax.data import open_training
+from glcic_jax.config.settings import Config, DataConfig
+from glcic_jax.data.pipeline import open_training
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-    data = DataConfig(sources=(sys.argv[1],), batch_size=4, workers=1)
+    data = DataConfig(sources=(sys.argv[1],), batch_size=4, workers=1, resident_megabytes=0)
     with open_training(dataclasses.replace(Config(), data=data)) as opened:
         try:
             for step, _ in enumerate(opened.batches(0)):

@@ -129,6 +129,7 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
     options, parts = FREEFORM, tmp_path / "parts"
     if source == "streaming":
         options = ("--data.sources", f"folder:{photo_folder}", "--data.max-scale", "2")
+        options += ("--data.resident-megabytes", "0")
         whole = tmp_path / "whole"
         done = run(whole, environment, *options)
         assert done.returncode == 0, done.stderr[-2000:]
