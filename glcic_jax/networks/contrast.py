@@ -1,0 +1,164 @@
+"""Brightness and contrast taken out of what a network sees and put back into what it adds.
+
+A network that reads `normalised` images and whose residual goes through `restored` answers to
+`a x + b` with `a y + b`, leaves a flat picture flat and a gray one gray, whatever its weights. Pure
+functions of arrays. Statistics are local: they reach `REACH` pixels, so a window of a photograph
+that holds so much around it gives what the whole photograph gives.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+CELL = 4
+"""Statistics are taken over cells of so many pixels; height and width must divide by it."""
+_SIGMA = 4.0
+_RADIUS = 8
+"""Standard deviation and radius of the Gaussian window, in cells."""
+REACH = (_RADIUS + 2) * CELL
+"""Pixels on every side that a pixel's statistics depend on."""
+
+_HOLE_WEIGHT = 1e-3
+"""What a pixel of the hole weighs, a known one weighing 1: enough where none is known nearby."""
+_NOISE = (0.1 / 255) ** 2
+"""Variance that no 8-bit picture has but a flat one, with what float32 makes of it."""
+_LEAST = 0.1 / 255
+"""Added to a deviation before it divides."""
+_GAIN = 0.2
+"""Deviation of a normalised image: about that of the images which the networks were made for."""
+_FADE = 0.1
+
+
+class Contrast(NamedTuple):
+    """Local statistics of the known pixels around each pixel, float32.
+
+    Attributes:
+        mean: mean_BxHxWx3 in [0, 1], of R, G and B.
+        total: deviation_BxHxWx1, at least 0, over R, G and B.
+        scale: scale_BxHxWx3, at least 0: what a residual's Y, Co and Cg are multiplied by.
+    """
+
+    mean: jax.Array
+    total: jax.Array
+    scale: jax.Array
+
+
+def local_contrast(
+    filled_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array, inside_BxHxWx1: jax.Array | None = None
+) -> Contrast:
+    """Mean and contrast of the known pixels in a Gaussian window of standard deviation 16 pixels.
+
+    Args:
+        filled_BxHxWx3: float32 in [0, 1], the image with a smooth fill in its hole.
+        mask_BxHxWx1: float32, 1 is the hole.
+        inside_BxHxWx1: float32, 0 where a window sticks out of the image: such pixels are not read.
+            None: all are inside.
+
+    Returns:
+        The statistics. They are homogeneous: those of `a x + b` have the mean `a m + b` and `a`
+        times the deviations, but for the noise that is taken off.
+    """
+    weight = 1.0 - (1.0 - _HOLE_WEIGHT) * mask_BxHxWx1
+    if inside_BxHxWx1 is not None:
+        weight = weight * inside_BxHxWx1
+    else:
+        inside_BxHxWx1 = jnp.ones_like(weight)
+    # No division by zero where a window holds nothing of the image.
+    norm = jnp.maximum(_smooth(weight), 1e-6)
+    has_any = (_cell_means(inside_BxHxWx1) > 0).astype(jnp.float32)
+    # About the middle of the range, where squares round least.
+    image = filled_BxHxWx3 - 0.5
+    mean = _smooth(weight * image) / norm
+    square = _smooth(weight * jnp.square(to_luma_chroma(image))) / norm
+    variance = jnp.maximum(square - jnp.square(to_luma_chroma(mean)) - _NOISE, 0.0)
+    mean, variance = _enlarge(mean, has_any) + 0.5, _enlarge(variance, has_any)
+    # The mean variance of R, G and B, were Y, Co and Cg uncorrelated: Y + 2/3 Co + Cg.
+    shares = jnp.array([1.0, 2 / 3, 1.0])
+    total = jnp.sqrt(jnp.sum(variance * shares, -1, keepdims=True))
+    channel = jnp.sqrt(variance)
+    # The common contrast, faded out where a channel has next to none of its own.
+    scale = total * channel / (channel + _FADE * total + 1e-6) / _GAIN
+    return Contrast(mean, total, scale)
+
+
+def normalised(filled_BxHxWx3: jax.Array, contrast: Contrast) -> jax.Array:
+    """What the network sees: float32 image_BxHxWx3 of mean 0.5 and deviation 0.2 or less."""
+    return 0.5 + _GAIN * (filled_BxHxWx3 - contrast.mean) / (contrast.total + _LEAST)
+
+
+def restored(residual_BxHxWx3: jax.Array, scale_BxHxWx3: jax.Array) -> jax.Array:
+    """What the network adds, in the image's own contrast: float32 of the same shape.
+
+    Args:
+        residual_BxHxWx3: float32 R, G and B, of a network that saw the `normalised` image.
+        scale_BxHxWx3: see `Contrast`, of these pixels.
+    """
+    return from_luma_chroma(scale_BxHxWx3 * to_luma_chroma(residual_BxHxWx3))
+
+
+def to_luma_chroma(image: jax.Array) -> jax.Array:
+    """R, G, B -> Y, Co, Cg in the last axis, any shape (Malvar & Sullivan 2003, YCoCg).
+
+    By differences, so that Co and Cg of equal R, G and B are exactly 0.
+    """
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    red, blue = red - green, blue - green
+    parts = (green + 0.25 * (red + blue), 0.5 * (red - blue), -0.25 * (red + blue))
+    return jnp.stack(parts, -1)
+
+
+def from_luma_chroma(image: jax.Array) -> jax.Array:
+    """The inverse of `to_luma_chroma`, any shape; equal R, G and B where Co and Cg are 0."""
+    luma, orange, green = image[..., 0], image[..., 1], image[..., 2]
+    return jnp.stack([luma + orange - green, luma + green, luma - orange - green], -1)
+
+
+# --- Cells --------------------------------------------------------------------------------------
+
+
+def _cell_means(x_BxHxWxC: jax.Array) -> jax.Array:
+    batch, height, width, channels = x_BxHxWxC.shape
+    cells = x_BxHxWxC.reshape(batch, height // CELL, CELL, width // CELL, CELL, channels)
+    return cells.mean((2, 4))
+
+
+def _smooth(x_BxHxWxC: jax.Array) -> jax.Array:
+    """Means over cells, then the Gaussian over them; zeros outside: x_BxhxwxC."""
+    cells = _cell_means(x_BxHxWxC)
+    return _separable(_gaussian(cells.shape[1]), _gaussian(cells.shape[2]), cells)
+
+
+def _enlarge(x_BxhxwxC: jax.Array, has_any_Bxhxwx1: jax.Array) -> jax.Array:
+    """Linear interpolation between the centres of cells that hold some of the image: x_BxHxWxC."""
+    rows, columns = _between(x_BxhxwxC.shape[1]), _between(x_BxhxwxC.shape[2])
+    total = _separable(rows, columns, x_BxhxwxC * has_any_Bxhxwx1)
+    return total / jnp.maximum(_separable(rows, columns, has_any_Bxhxwx1), 1e-6)
+
+
+def _separable(rows_PxH: np.ndarray, columns_QxW: np.ndarray, x: jax.Array) -> jax.Array:
+    highest = jax.lax.Precision.HIGHEST
+    x = jnp.einsum("ph,bhwc->bpwc", rows_PxH, x, precision=highest)
+    return jnp.einsum("qw,bpwc->bpqc", columns_QxW, x, precision=highest)
+
+
+def _gaussian(cells: int) -> np.ndarray:
+    """The window of each cell as a row: float32 of shape (cells, cells)."""
+    distance = np.arange(cells)[:, None] - np.arange(cells)
+    weights = np.exp(-0.5 * (distance / _SIGMA) ** 2) * (np.abs(distance) <= _RADIUS)
+    whole = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2).sum()
+    return (weights / whole).astype(np.float32)
+
+
+def _between(cells: int) -> np.ndarray:
+    """Linear interpolation, constant beyond the outer centres: float32 (CELL * cells, cells)."""
+    place = np.clip((np.arange(cells * CELL) + 0.5) / CELL - 0.5, 0, cells - 1)
+    low = np.minimum(place.astype(int), max(cells - 2, 0))
+    weights = np.zeros((cells * CELL, cells), np.float32)
+    pixels = np.arange(cells * CELL)
+    weights[pixels, low] += 1 - (place - low)
+    weights[pixels, np.minimum(low + 1, cells - 1)] += place - low
+    return weights
