@@ -1,8 +1,16 @@
-"""What a run's `metrics.jsonl` tells: curves, time, images seen, the discriminators' health."""
+"""A run's `metrics.jsonl`: how it is written, and what is read out of it.
+
+One strict JSON object a line. Training: step, phase, images_per_second and every loss term.
+Validation: step, phase "validation" and every score. A value that is not finite is null. Steps
+count what is completed: line n describes the state that checkpoint n holds.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +22,61 @@ HISTORY = "metrics.jsonl"
 SATURATED = 0.95
 """Share of right answers, on real and on completed images alike, from which the discriminators are
 called saturated: they then hardly tell the generator where to go."""
+
+
+class Journal:
+    """Appends to the `metrics.jsonl` of a run, a line at a time, each of them flushed."""
+
+    def __init__(self, workdir: Path, start_step: int):
+        """Open the file in an existing directory.
+
+        Lines of steps after `start_step` are removed, because those steps come again, and so is
+        what is left of a line whose writing was cut short.
+        """
+        path = Path(workdir) / HISTORY
+        _cut_back(path, start_step)
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, step: int, phase: str, values: Mapping[str, float]) -> dict[str, float]:
+        """Write one line; those of the values that are finite.
+
+        Raises:
+            ValueError: a value is called step or phase.
+        """
+        line: dict[str, Any] = {"step": int(step), "phase": phase}
+        clashing = sorted(line.keys() & values.keys())
+        if clashing:
+            raise ValueError(f"{clashing[0]} is not free as the name of a value")
+        finite = {n: float(v) for n, v in values.items() if math.isfinite(float(v))}
+        line |= {name: finite.get(name) for name in values}
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+        return finite
+
+    def close(self) -> None:
+        """No line may be appended afterwards."""
+        self._file.close()
+
+
+def _cut_back(path: Path, last_step: int) -> None:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        lines = file.readlines()
+    kept = [line for line in lines if _step_of(line) <= last_step]
+    if len(kept) < len(lines):
+        part = path.with_suffix(".jsonl.part")
+        part.write_bytes(b"".join(kept))
+        os.replace(part, path)
+
+
+def _step_of(line: bytes) -> float:
+    """The step of a line; infinite if it isn't a whole one."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        return math.inf
+    return step if line.endswith(b"\n") and isinstance(step, int) else math.inf
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -1,13 +1,7 @@
-"""Where a run reports: the terminal, `metrics.jsonl`, TensorBoard, and sample grids as PNG.
-
-`metrics.jsonl` has one strict JSON object a line. Training: step, phase, images_per_second and
-every loss term. Validation: step, phase "validation" and every score. A value that is not finite
-is null. Steps count what is completed: line n describes the state that checkpoint n holds.
-"""
+"""Where a run reports: the terminal, `metrics.jsonl`, TensorBoard, and sample grids as PNG."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -15,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from tensorboardX import SummaryWriter
+
+from glcic_jax.runtime.journal import Journal
 
 PLAIN_SECONDS = 10.0
 """Least time between two progress lines where the output is not a terminal."""
@@ -64,9 +59,7 @@ class Writers:
         self._total = total_steps
         self._clock = clock
         self._samples = Path(workdir) / "samples"
-        metrics = Path(workdir) / "metrics.jsonl"
-        _cut_back(metrics, start_step)
-        self._metrics = metrics.open("a", encoding="utf-8")
+        self._journal = Journal(Path(workdir), start_step)
         # TensorBoard hides what it has read of the purged steps.
         self._board = SummaryWriter(
             str(Path(workdir) / "tensorboard"), purge_step=start_step + 1, flush_secs=10
@@ -155,7 +148,7 @@ class Writers:
         self._active = False
         if self._bar is not None:
             self._bar.close()
-        self._metrics.close()
+        self._journal.close()
         self._board.close()
 
     def __enter__(self) -> Writers:
@@ -172,40 +165,9 @@ class Writers:
     def _record(self, step: int, phase: str, folder: str, values: Mapping[str, float]) -> None:
         if not self._active:
             return
-        line: dict[str, Any] = {"step": int(step), "phase": phase}
-        clashing = sorted(line.keys() & values.keys())
-        if clashing:
-            raise ValueError(f"{clashing[0]} is not free as the name of a value")
-        for name, value in values.items():
-            number = float(value)
-            line[name] = number if math.isfinite(number) else None
-            if math.isfinite(number):
-                self._board.add_scalar(f"{folder}/{name}", number, step)
-        self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
-        self._metrics.flush()
+        for name, number in self._journal.append(step, phase, values).items():
+            self._board.add_scalar(f"{folder}/{name}", number, step)
         self._board.flush()
-
-
-def _cut_back(path: Path, last_step: int) -> None:
-    """Drop the lines after `last_step`, and what is left of a line whose writing was cut short."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        lines = file.readlines()
-    kept = [line for line in lines if _step_of(line) <= last_step]
-    if len(kept) < len(lines):
-        part = path.with_suffix(".jsonl.part")
-        part.write_bytes(b"".join(kept))
-        os.replace(part, path)
-
-
-def _step_of(line: bytes) -> float:
-    """The step of a line of `metrics.jsonl`; infinite if it isn't a whole one."""
-    try:
-        step = json.loads(line)["step"]
-    except (ValueError, TypeError, KeyError):
-        return math.inf
-    return step if line.endswith(b"\n") and isinstance(step, int) else math.inf
 
 
 class _Pace:
