@@ -1,8 +1,8 @@
 """Which parts of a photograph its holes can see: geometry on the host, NumPy and integers only.
 
 A pixel of the output depends on the pixels within the network's receptive field, and a layer near
-the output on far fewer cells than a layer near the input. `plan_regions` works out how much of each
-layer's input a hole needs; `region.py` computes just that. Lengths are in pixels, or in
+the output on far fewer cells than a layer near the input. `plan_extents` works out how much of each
+layer's input a hole needs; `partial.py` computes just that. Lengths are in pixels, or in
 cells: a cell is a pixel of the coarsest feature map, `2**downsamples` pixels wide.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
-from skimage.measure import label, regionprops
 
-from glcic_jax.networks.completion import Layer
+from glcic_jax.networks.interface import Layer
 
 GRID = 32
 """Sizes are rounded up to multiples of this many pixels, so that few programs are compiled."""
@@ -98,14 +98,15 @@ def _separate_boxes(mask: np.ndarray) -> list[Box]:
         padded = np.zeros((rows * side, columns * side), bool)
         padded[: mask.shape[0], : mask.shape[1]] = mask
         blocks = padded.reshape(rows, side, columns, side).any((1, 3))
-        labels, count = label(blocks, return_num=True)
-        if count <= _MOST_BOXES:
+        bytes_of_blocks: Any = blocks.astype(np.uint8)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(bytes_of_blocks, connectivity=8)
+        if count - 1 <= _MOST_BOXES:
             break
         side *= 2
     boxes = []
-    for region in regionprops(labels):
-        top, left, bottom, right = (side * edge for edge in region.bbox)
-        rows_in, columns_in = np.nonzero(padded[top:bottom, left:right])
+    # The first component is what is no hole; of the others: left, top, width, height, area.
+    for left, top, width, height, _ in side * stats[1:]:
+        rows_in, columns_in = np.nonzero(padded[top : top + height, left : left + width])
         boxes.append(
             Box(
                 int(top + rows_in.min()),
@@ -148,13 +149,25 @@ def fill_window(box: Box, size: tuple[int, int]) -> tuple[Span, Span]:
     return spans[0], spans[1]
 
 
+def cut(array_BxHxWxC: np.ndarray, spans: tuple[Span, Span]) -> np.ndarray:
+    """A window; rows and columns beyond the end repeat the last one. A view where it can be."""
+    rows, columns = spans
+    part = array_BxHxWxC[
+        :, rows.start : rows.start + rows.length, columns.start : columns.start + columns.length
+    ]
+    bottom, right = rows.length - part.shape[1], columns.length - part.shape[2]
+    if not (bottom or right):
+        return part
+    return np.pad(part, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
+
+
 # --- The network ------------------------------------------------------------------------------
 
 
-class Region(NamedTuple):
+class Extent(NamedTuple):
     """What is computed of one feature map, in cells, along rows and along columns.
 
-    `size` is static. The region starts `margin` cells before the hole's, moved into the image if it
+    `size` is static. The extent starts `margin` cells before the hole's, moved into the image if it
     sticks out.
     """
 
@@ -163,37 +176,37 @@ class Region(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Regions of each layer's input and of the final output; all static under `jit`.
+    """Extents of each layer's input and of the final output; all static under `jit`.
 
-    Along an axis where `padded` is true the first region reaches beyond the image, where every
+    Along an axis where `padded` is true the first extent reaches beyond the image, where every
     feature map must be zero, as the padding of a convolution is.
     """
 
-    regions: tuple[Region, ...]
+    extents: tuple[Extent, ...]
     padded: tuple[bool, bool]
 
 
-class Place(NamedTuple):
+class HoleCells(NamedTuple):
     """A hole in an image, along rows and along columns, in cells."""
 
     start: tuple[int, int]
     size: tuple[int, int]
 
 
-def place_hole(box: Box, cell: int, cells: tuple[int, int]) -> Place:
+def hole_cells(box: Box, cell: int, cells: tuple[int, int]) -> HoleCells:
     """The cells of a hole, their number rounded up to one of few, within the image."""
     starts, sizes = [], []
     for low, high, limit in zip(box[:2], box[2:], cells, strict=True):
         size = min(_bucket(high - low // cell * cell) // cell, round_up(limit * cell, GRID) // cell)
         starts.append(max(0, min(low // cell, limit - size)))
         sizes.append(size)
-    return Place((starts[0], starts[1]), (sizes[0], sizes[1]))
+    return HoleCells((starts[0], starts[1]), (sizes[0], sizes[1]))
 
 
-def plan_regions(
+def plan_extents(
     layers: Sequence[Layer], cell: int, size: tuple[int, int], cells: tuple[int, int]
 ) -> Plan:
-    """The regions that the output over a hole needs.
+    """The extents that the output over a hole needs.
 
     Args:
         layers: all but the 3x3 output layer.
@@ -202,24 +215,24 @@ def plan_regions(
         cells: of the image.
     """
     capacity = [round_up(count * cell, GRID) // cell for count in cells]
-    regions = []
+    extents = []
     for margin in margins(layers, cell):
         wanted = [length + 2 * margin for length in size]
         fitted = (
             length if length < count else full
             for length, count, full in zip(wanted, cells, capacity, strict=True)
         )
-        regions.append(Region(margin, (next(fitted), next(fitted))))
-    first = regions[0].size
+        extents.append(Extent(margin, (next(fitted), next(fitted))))
+    first = extents[0].size
     padded = tuple(first[axis] == capacity[axis] != cells[axis] for axis in (0, 1))
-    return Plan(tuple(regions), (padded[0], padded[1]))
+    return Plan(tuple(extents), (padded[0], padded[1]))
 
 
-def region_starts(plan: Plan, place: Place, cells: tuple[int, int]) -> np.ndarray:
-    """int32 starts_Rx2: the first cell of each region along rows and along columns."""
-    margin_Rx1 = np.array([[region.margin] for region in plan.regions])
-    last_Rx2 = np.maximum(np.array(cells) - np.array([region.size for region in plan.regions]), 0)
-    return np.clip(np.array(place.start) - margin_Rx1, 0, last_Rx2).astype(np.int32)
+def extent_starts(plan: Plan, hole: HoleCells, cells: tuple[int, int]) -> np.ndarray:
+    """int32 starts_Ex2: the first cell of each extent along rows and along columns."""
+    margin_Ex1 = np.array([[extent.margin] for extent in plan.extents])
+    last_Ex2 = np.maximum(np.array(cells) - np.array([extent.size for extent in plan.extents]), 0)
+    return np.clip(np.array(hole.start) - margin_Ex1, 0, last_Ex2).astype(np.int32)
 
 
 def margins(layers: Sequence[Layer], cell: int) -> list[int]:

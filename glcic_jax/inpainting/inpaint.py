@@ -15,6 +15,7 @@ import numpy as np
 from glcic_jax.errors import UserError
 from glcic_jax.imaging.values import composite, pad_to_multiple, to_uint8, to_unit
 from glcic_jax.inpainting import photographs
+from glcic_jax.inpainting.prepared import prepare
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
 
@@ -82,9 +83,8 @@ def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) 
     if generator.layers() is None:
         whole = _inpaint_compiled(generator, variables, known, holes).reshape(images.shape)
         return cast(Array, np.asarray(whole) if isinstance(images, np.ndarray) else whole)
-    completed = photographs.fill_holes(
-        photographs.prepare(cast(Any, generator), variables), known, holes[..., 0] != 0
-    ).reshape(images.shape)
+    prepared = prepare(generator, variables)
+    completed = photographs.fill_holes(prepared, known, holes[..., 0] != 0).reshape(images.shape)
     return completed if isinstance(images, np.ndarray) else jnp.asarray(completed)
 
 

@@ -1,69 +1,26 @@
 """Fill the holes of images on the host's side: cut windows, run the network on them, write back.
 
-What is computed of a window is decided in `windows.py` and computed in `region.py`. Small images
-are computed whole, a batch at a time; larger ones one hole, or one group of near holes, at a time.
+What is computed of a window is decided in `geometry.py` and computed in `partial.py`: one hole, or
+one group of near holes, at a time. Images too small for that are computed whole, `small_images.py`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glcic_jax.imaging.fills import Frame, harmonic_fill, mean_fill
-from glcic_jax.imaging.values import to_uint8, to_unit
+from glcic_jax.imaging.fills import Frame, harmonic_fill
+from glcic_jax.imaging.values import to_uint8
 from glcic_jax.inpainting import geometry
-from glcic_jax.inpainting.geometry import Box, Plan, Span
-from glcic_jax.inpainting.region import complete_region
-from glcic_jax.networks.completion import CompletionNetwork
-from glcic_jax.networks.folding import Folded, fold
+from glcic_jax.inpainting.geometry import Box, Plan, Span, cut
+from glcic_jax.inpainting.partial import chain, complete_partly
+from glcic_jax.inpainting.prepared import Prepared
+from glcic_jax.inpainting.small_images import SMALL, fill_small
 from glcic_jax.runtime import devices
-
-_SMALL = 64
-"""Up to this side a window would save nothing, and a batch computed as one is faster."""
-
-
-class Prepared(NamedTuple):
-    """A generator ready for inference: static shape, folded layers, the training set's mean."""
-
-    generator: CompletionNetwork
-    folded: dict[str, Folded]
-    mean_pixel: jax.Array
-
-    @property
-    def cell(self) -> int:
-        """Pixels that a cell, a pixel of the coarsest feature map, is wide."""
-        return 2**self.generator.downsamples
-
-
-def prepare(generator: CompletionNetwork, variables: Any) -> Prepared:
-    """Fold the normalisation into the layers; remembered for the variables used last."""
-    leaves = jax.tree.leaves(variables)
-    # Arrays of JAX never change, so the same arrays mean the same network. The entry holds them,
-    # so no other array can take over their identity.
-    key = (generator, *map(id, leaves))
-    if key in _recent:
-        _recent.move_to_end(key)
-        return _recent[key][0]
-    prepared = Prepared(
-        generator,
-        _fold(generator, variables),
-        jnp.asarray(variables["constants"]["mean_pixel"]),
-    )
-    if all(isinstance(leaf, jax.Array) for leaf in leaves):
-        _recent[key] = (prepared, leaves)
-        if len(_recent) > _MOST_RECENT:
-            _recent.popitem(last=False)
-    return prepared
-
-
-_fold = jax.jit(fold, static_argnums=0)
-_MOST_RECENT = 2
-_recent: OrderedDict[tuple, tuple[Prepared, list]] = OrderedDict()
 
 
 def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndarray) -> np.ndarray:
@@ -77,11 +34,10 @@ def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
     Returns:
         New images of the same dtype.
     """
-    size = hole_BxHxW.shape[1:]
     if not hole_BxHxW.any():
         return image_BxHxWx3.copy()
-    if max(size) <= _SMALL:
-        return _fill_small(prepared, image_BxHxWx3, hole_BxHxW)
+    if max(hole_BxHxW.shape[1:]) <= SMALL:
+        return fill_small(prepared, image_BxHxWx3, hole_BxHxW)
     completed = image_BxHxWx3.copy()
     for image, hole in zip(completed, hole_BxHxW, strict=True):
         if hole.any():
@@ -89,63 +45,23 @@ def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
     return completed
 
 
-# --- Small images ---------------------------------------------------------------------------------
-
-
-def _fill_small(prepared: Prepared, images: np.ndarray, holes: np.ndarray) -> np.ndarray:
-    height, width = holes.shape[1:]
-    cell = prepared.cell
-    cells = (-(-height // cell), -(-width // cell))
-    plan = geometry.plan_regions(prepared.generator.layers(), cell, cells, cells)
-    rows, columns = plan.regions[0].size
-    canvas = (Span(0, rows * cell), Span(0, columns * cell))
-    output = _complete_small(
-        prepared.generator,
-        plan,
-        prepared.folded,
-        prepared.mean_pixel,
-        _cut(images, canvas),
-        _cut(holes[..., None], canvas),
-        np.asarray(cells, np.int32),
-    )
-    filled = np.asarray(output)[:, :height, :width].astype(images.dtype)
-    return np.where(holes[..., None], filled, images)
-
-
-@functools.partial(devices.jit, static_argnums=(0, 1))
-def _complete_small(generator, plan, folded, mean_pixel, images, holes, cells_2):
-    image, mask = to_unit(images), holes.astype(jnp.float32)
-    size_2 = cells_2 * 2**generator.downsamples
-    if generator.fill == "harmonic":
-        frame = Frame(size_2[0], size_2[1], jnp.max(size_2))
-        filled = harmonic_fill(image, mask, mean_pixel, frame=frame)
-    else:
-        filled = mean_fill(image, mask, mean_pixel)
-    starts_Rx2 = jnp.zeros((len(plan.regions), 2), jnp.int32)
-    output = complete_region(generator, plan, folded, filled, mask, starts_Rx2, cells_2)
-    return _from_unit(output, images.dtype)
-
-
-# --- Photographs ----------------------------------------------------------------------------------
-
-
 def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, hole_HxW: np.ndarray) -> None:
     """Complete an image in place."""
     cell = prepared.cell
-    layers = prepared.generator.layers()
+    layers = chain(prepared.generator)
     cells = (-(-hole_HxW.shape[0] // cell), -(-hole_HxW.shape[1] // cell))
     # As `images.pad_to_multiple`, but only a window's share of it is ever made for the image.
     size = (cells[0] * cell, cells[1] * cell)
-    hole = _cut(hole_HxW[None, ..., None], (Span(0, size[0]), Span(0, size[1])))[0, ..., 0]
+    hole = cut(hole_HxW[None, ..., None], (Span(0, size[0]), Span(0, size[1])))[0, ..., 0]
     boxes = geometry.hole_boxes(hole, cell * geometry.margins(layers, cell)[0])
     known = _Canvas(image_HxWx3, hole)
     patches = [(box, _fill_patch(prepared, known, box)) for box in boxes]
     for box in boxes:
-        place = geometry.place_hole(box, cell, cells)
-        plan = geometry.plan_regions(layers, cell, place.size, cells)
-        starts_Rx2 = geometry.region_starts(plan, place, cells)
-        output = _complete_window(prepared, plan, known, patches, starts_Rx2, cells)
-        top, left = (int(start) * cell for start in starts_Rx2[-1])
+        where = geometry.hole_cells(box, cell, cells)
+        plan = geometry.plan_extents(layers, cell, where.size, cells)
+        starts_Ex2 = geometry.extent_starts(plan, where, cells)
+        output = _complete_window(prepared, plan, known, patches, starts_Ex2, cells)
+        top, left = (int(start) * cell for start in starts_Ex2[-1])
         _write(image_HxWx3, hole_HxW, box, output, (top, left))
 
 
@@ -157,11 +73,11 @@ class _Canvas(NamedTuple):
 
     def cut(self, spans: tuple[Span, Span]) -> tuple[np.ndarray, np.ndarray]:
         """float32 image_1xhxwx3 in [0, 1] and bool hole_1xhxwx1; what lies outside repeats."""
-        image = _cut(self.image[None], spans)
+        image = cut(self.image[None], spans)
         unit = image.astype(np.float32)
         return (
             unit / np.float32(255) if image.dtype == np.uint8 else unit,
-            _cut(self.hole[None, ..., None], spans),
+            cut(self.hole[None, ..., None], spans),
         )
 
 
@@ -192,11 +108,11 @@ def _complete_window(
     plan: Plan,
     canvas: _Canvas,
     patches: list[tuple[Box, np.ndarray]],
-    starts_Rx2: np.ndarray,
+    starts_Ex2: np.ndarray,
     cells: tuple[int, int],
 ) -> np.ndarray:
     """The output over the hole's region, in the dtype of the image (or float32 for floats)."""
-    start, size, cell = starts_Rx2[0], plan.regions[0].size, prepared.cell
+    start, size, cell = starts_Ex2[0], plan.extents[0].size, prepared.cell
     spans = (
         Span(int(start[0]) * cell, size[0] * cell),
         Span(int(start[1]) * cell, size[1] * cell),
@@ -211,17 +127,17 @@ def _complete_window(
         prepared.folded,
         filled,
         hole,
-        starts_Rx2,
+        starts_Ex2,
         np.asarray(cells, np.int32),
     )
     return np.asarray(output)[0]
 
 
 @functools.partial(devices.jit, static_argnums=(0, 1, 2))
-def _complete_region(generator, plan, dtype, folded, filled, hole, starts_Rx2, cells_2):
+def _complete_region(generator, plan, dtype, folded, filled, hole, starts_Ex2, cells_2):
     mask = hole.astype(jnp.float32)
-    output = complete_region(generator, plan, folded, filled, mask, starts_Rx2, cells_2)
-    return _from_unit(output, dtype)
+    output = complete_partly(generator, plan, folded, filled, mask, starts_Ex2, cells_2)
+    return to_uint8(output) if dtype == np.uint8 else output
 
 
 def _paste(
@@ -254,23 +170,3 @@ def _write(
     )
     part = output[rows, columns].astype(image.dtype)
     np.copyto(image[inside], part, where=hole[inside][..., None])
-
-
-# --- Arrays ---------------------------------------------------------------------------------------
-
-
-def _cut(array_BxHxWxC: np.ndarray, spans: tuple[Span, Span]) -> np.ndarray:
-    """A window; rows and columns beyond the end repeat the last one. A view where it can be."""
-    rows, columns = spans
-    part = array_BxHxWxC[
-        :, rows.start : rows.start + rows.length, columns.start : columns.start + columns.length
-    ]
-    bottom, right = rows.length - part.shape[1], columns.length - part.shape[2]
-    if not (bottom or right):
-        return part
-    return np.pad(part, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
-
-
-def _from_unit(images: jax.Array, dtype: np.dtype) -> jax.Array:
-    """8-bit images where the caller's are; others stay float32 until they are on the host."""
-    return to_uint8(images) if dtype == np.uint8 else images

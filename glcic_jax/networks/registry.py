@@ -65,6 +65,11 @@ def register_generator(name: str, entry: GeneratorEntry) -> Callable[[], None]:
     return take_out
 
 
+def generator_names() -> tuple[str, ...]:
+    """The values that `model.generator` may have, in the order of their registration."""
+    return tuple(_GENERATORS)
+
+
 def generator_entry(name: str) -> GeneratorEntry:
     """The entry of the generator called `name`.
 

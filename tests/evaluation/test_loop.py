@@ -108,11 +108,11 @@ def test_each_device_always_computes_the_same_number_of_images(monkeypatch):
     """Other shapes are other compiled programs, which need not round alike."""
     sizes = []
 
-    def spy(_generator, _mesh, _variables, image_u8, _mask):
+    def spy(_generator, _plan, _mesh, _arrays, image_u8, _hole):
         sizes.append(image_u8.shape[0])
         return image_u8, jnp.ones(len(image_u8), bool)
 
-    monkeypatch.setattr(model, "_complete_on_mesh", spy)
+    monkeypatch.setattr(model, "_complete_small", spy)
     for batch_size in (1, 7, 40):
         _evaluate(batch_size, {"model": model_completer(*_model())})
     assert set(sizes) == {16 * jax.device_count()}

@@ -173,10 +173,10 @@ def test_the_papers_network_sees_153_pixels_to_each_side():
 
 def test_a_hole_costs_the_same_in_a_larger_photograph():
     layers = build_generator(PRESETS["paper"]).layers()
-    plans = [geometry.plan_regions(layers, 4, (32, 32), (side, side)) for side in (256, 1000)]
+    plans = [geometry.plan_extents(layers, 4, (32, 32), (side, side)) for side in (256, 1000)]
     assert plans[0] == plans[1]
-    assert plans[0].regions[0].size == (32 + 2 * 39, 32 + 2 * 39)
-    assert plans[0].regions[-1].size == (32, 32)
+    assert plans[0].extents[0].size == (32 + 2 * 39, 32 + 2 * 39)
+    assert plans[0].extents[-1].size == (32, 32)
 
 
 def test_near_holes_share_a_box():

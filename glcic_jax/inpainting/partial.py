@@ -1,9 +1,9 @@
 """The completion network at inference, computed only where the holes can see.
 
-The layers are those of `completion.py` with batch normalisation folded in. Each one computes a
-region of its feature map, and every region is as large as the layers after it need; that of the
-output is the hole. The result is the whole network's, to rounding, because a region holds
-everything that the next one reads, and zeros where a whole feature map would be padded with zeros.
+The layers are those of `completion.py` with batch normalisation folded in. Each one computes an
+extent of its feature map, as large as the layers after it need; that of the output is the hole. The
+result is the whole network's, to rounding, because an extent holds everything that the next one
+reads, and zeros where a whole feature map would be padded with zeros.
 """
 
 from __future__ import annotations
@@ -15,48 +15,49 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from glcic_jax.inpainting.geometry import Plan, Region
+from glcic_jax.inpainting.geometry import Extent, Plan
 from glcic_jax.networks import operators
-from glcic_jax.networks.completion import CompletionNetwork, Layer
+from glcic_jax.networks.completion import to_image
 from glcic_jax.networks.folding import Folded
+from glcic_jax.networks.interface import Generator, Layer
 
 _OUTPUT = Layer("output", 3)
 
 
-def complete_region(
-    generator: CompletionNetwork,
+def complete_partly(
+    generator: Generator,
     plan: Plan,
     folded: dict[str, Folded],
     filled_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
-    starts_Rx2: jax.Array,
+    starts_Ex2: jax.Array,
     cells_2: jax.Array,
 ) -> jax.Array:
     """The network's raw output over a hole.
 
     Args:
-        generator: the network's shape (static).
-        plan: the regions (static).
+        generator: the network's shape (static); one that has `layers`.
+        plan: the extents (static).
         folded: its layers, see `folding.fold`.
-        filled_BxHxWx3: float32, the first region of the image with its holes filled.
-        mask_BxHxWx1: float32, the same region of the mask.
-        starts_Rx2: int32, the first cell of each region, see `windows.region_starts`.
+        filled_BxHxWx3: float32, the first extent of the image with its holes filled.
+        mask_BxHxWx1: float32, the same extent of the mask.
+        starts_Ex2: int32, the first cell of each extent, see `geometry.extent_starts`.
         cells_2: int32, cells of the image.
 
     Returns:
-        float32 output_BxHxWx3 in [0, 1], the last region of the plan.
+        float32 output_BxHxWx3 in [0, 1], the last extent of the plan.
     """
-    cell = 2**generator.downsamples
+    cell = generator.multiple
     x = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1).astype(generator.dtype)
-    x = _zero_outside(x, plan, plan.regions[0], starts_Rx2[0], cells_2)
+    x = _zero_outside(x, plan, plan.extents[0], starts_Ex2[0], cells_2)
     # How many pixels of the feature map a cell spans.
     scale = cell
-    kept, kept_from = x, 0  # the input of the residual block, and the number of its region
-    for number, layer in enumerate((*generator.layers(), _OUTPUT)):
-        have, want = plan.regions[number : number + 2]
+    kept, kept_from = x, 0  # the input of the residual block, and the number of its extent
+    for number, layer in enumerate((*chain(generator), _OUTPUT)):
+        have, want = plan.extents[number : number + 2]
         if layer.opens or layer.residual:
             kept, kept_from = x, number
-        offset = (starts_Rx2[number + 1] - starts_Rx2[number]) * scale
+        offset = (starts_Ex2[number + 1] - starts_Ex2[number]) * scale
         kernel, bias = (part.astype(generator.dtype) for part in folded[layer.name])
         y = _apply(layer, x, kernel, offset, scale, have, want) + bias
         scale = 2 * scale if layer.doubles else scale // layer.stride
@@ -64,14 +65,25 @@ def complete_region(
             x = y.astype(jnp.float32)
             break
         y = y if layer.closes else nn.relu(y)
-        x = _zero_outside(y, plan, want, starts_Rx2[number + 1], cells_2)
+        x = _zero_outside(y, plan, want, starts_Ex2[number + 1], cells_2)
         if layer.closes or layer.residual:
-            offset = (starts_Rx2[number + 1] - starts_Rx2[kept_from]) * scale
+            offset = (starts_Ex2[number + 1] - starts_Ex2[kept_from]) * scale
             x = x + _cut(kept, offset, want, scale)
-    if generator.fill == "mean":
-        return nn.sigmoid(x)
-    offset = (starts_Rx2[-1] - starts_Rx2[0]) * cell
-    return jnp.clip(_cut(filled_BxHxWx3, offset, plan.regions[-1], cell) + x, 0.0, 1.0)
+    offset = (starts_Ex2[-1] - starts_Ex2[0]) * cell
+    filled = _cut(filled_BxHxWx3, offset, plan.extents[-1], cell)
+    return to_image(generator.fill, filled, x, train=False)
+
+
+def chain(generator: Generator) -> tuple[Layer, ...]:
+    """All layers but the last of a network that can be computed in parts.
+
+    Raises:
+        ValueError: it can only be computed whole.
+    """
+    layers = generator.layers()
+    if layers is None:
+        raise ValueError(f"{type(generator).__name__} can only be computed whole")
+    return layers
 
 
 def _apply(
@@ -80,10 +92,10 @@ def _apply(
     kernel: jax.Array,
     offset_2: jax.Array,
     scale: int,
-    have: Region,
-    want: Region,
+    have: Extent,
+    want: Extent,
 ) -> jax.Array:
-    """The layer's convolution over the region `want`, from its input over `have`."""
+    """The layer's convolution over the extent `want`, from its input over `have`."""
     if layer.doubles:
         if have.size == want.size:
             return _double(layer, x, kernel)
@@ -107,10 +119,10 @@ def _double(layer: Layer, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _cut(
-    x: jax.Array, offset_2: jax.Array, region: Region, scale: int, border: int = 0
+    x: jax.Array, offset_2: jax.Array, extent: Extent, scale: int, border: int = 0
 ) -> jax.Array:
-    """`region` out of x, where it begins at `offset_2`, with a border; zeros where x ends."""
-    sizes = [length * scale + 2 * border for length in region.size]
+    """`extent` out of x, where it begins at `offset_2`, with a border; zeros where x ends."""
+    sizes = [length * scale + 2 * border for length in extent.size]
     if border:
         x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
     start = (0, offset_2[0], offset_2[1], 0)
@@ -118,12 +130,12 @@ def _cut(
 
 
 def _zero_outside(
-    x: jax.Array, plan: Plan, region: Region, start_2: jax.Array, cells_2: jax.Array
+    x: jax.Array, plan: Plan, extent: Extent, start_2: jax.Array, cells_2: jax.Array
 ) -> jax.Array:
     inside = []
     for axis, padded in enumerate(plan.padded):
         if padded:
-            scale = x.shape[1 + axis] // region.size[axis]
+            scale = x.shape[1 + axis] // extent.size[axis]
             position = jnp.arange(x.shape[1 + axis]) + start_2[axis] * scale
             shape = (-1, 1, 1) if axis == 0 else (-1, 1)
             inside.append((position < cells_2[axis] * scale).reshape(shape))

@@ -1,0 +1,36 @@
+"""A generator as filling needs it: normalisation folded into its layers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from glcic_jax.networks.folding import Folded, fold
+from glcic_jax.networks.interface import Generator
+
+
+class Prepared(NamedTuple):
+    """A generator ready for inference: static shape, folded layers, the training set's mean."""
+
+    generator: Generator
+    folded: dict[str, Folded]
+    mean_pixel: jax.Array
+
+    @property
+    def cell(self) -> int:
+        """Pixels that a cell, a pixel of the coarsest feature map, is wide."""
+        return self.generator.multiple
+
+
+def prepare(generator: Generator, variables: Any) -> Prepared:
+    """Fold the normalisation into the layers of a generator that has `layers`.
+
+    Nothing is remembered between calls: folding takes a millisecond, and variables may change.
+    """
+    mean_pixel = jnp.asarray(variables["constants"]["mean_pixel"])
+    return Prepared(generator, _fold(generator, variables), mean_pixel)
+
+
+_fold = jax.jit(fold, static_argnums=0)
