@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 from glcic_jax.config.settings import Config, Phase
 from glcic_jax.runtime import devices
 from glcic_jax.training.loop import compile_step
+from glcic_jax.training.recipe import build_recipe
 from glcic_jax.training.state import TrainState, create_train_state
-from glcic_jax.training.steps import build_recipe
 
 
 class Stepping(NamedTuple):

@@ -27,8 +27,8 @@ from glcic_jax.config.settings import Config, Phase
 from glcic_jax.errors import UserError
 from glcic_jax.runtime import devices
 from glcic_jax.training.loop import compile_step
+from glcic_jax.training.recipe import build_recipe
 from glcic_jax.training.state import abstract_train_state
-from glcic_jax.training.steps import build_recipe
 
 _COLLECTIVES = (
     "all-reduce",

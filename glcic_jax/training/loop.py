@@ -1,20 +1,14 @@
 """The training loop: phases, cadence, the check for finite losses, saving and resuming.
 
 The mathematics of a step is in `steps.py`; what a run writes is in `writers.py` and
-`checkpoint.py`; validation is the one evaluation loop of `evaluation.py`.
+`runtime/checkpoints.py`; validation is the one evaluation loop, `evaluation/loop.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
-import math
-import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -38,16 +32,20 @@ from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.journal import SATURATED, is_saturated
 from glcic_jax.runtime.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
 from glcic_jax.training.images import resident_images
+from glcic_jax.training.recipe import Recipe, build_recipe
+from glcic_jax.training.signals import StopSignals
 from glcic_jax.training.state import (
     TrainState,
     abstract_train_state,
     create_train_state,
     generator_variables,
 )
-from glcic_jax.training.steps import STEPS, Recipe, build_recipe
+from glcic_jax.training.steps import STEPS
+from glcic_jax.training.terms import Terms
+from glcic_jax.training.window import Window
 from glcic_jax.training.writers import Writers
 
-Step = Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]
+Step = Callable[[TrainState, jax.Array], tuple[TrainState, Terms]]
 
 _VALIDATION_SEED = 0
 _VALIDATION_BATCH = 256
@@ -61,7 +59,7 @@ def train(workdir: Path, config: Config) -> None:
 
     Args:
         workdir: made if it does not exist.
-        config: must agree with the run that is there already, see `config_json.differences`.
+        config: must agree with the run that is there already, see `config.saved.differences`.
 
     Raises:
         UserError: a setting, a source of data or `workdir` can't be used (nothing is written
@@ -195,7 +193,7 @@ class _Loop:
         self._checkpoints = checkpoints
         self._writers = writers
         self._validation_images = validation_images
-        self._window = _Window(config.data.batch_size)
+        self._window = Window(config.data.batch_size)
         self._told_saturated = False
 
     def run(self, state: TrainState, training_data: TrainingData) -> None:
@@ -208,7 +206,7 @@ class _Loop:
         batches = training_data.batches(
             start, process_index=jax.process_index(), process_count=jax.process_count()
         )
-        with _StopSignals() as stop:
+        with StopSignals() as stop:
             for done in range(start + 1, total + 1):
                 phase = phase_of(done - 1, self._config.phases)
                 with self._window.waiting():
@@ -265,12 +263,7 @@ class _Loop:
             record.terms,
             data_wait=record.data_wait,
         )
-        losses = {
-            name: value
-            for name, value in record.terms.items()
-            if not any(kind in name for kind in ("norm", "accuracy", "ratio", "scale"))
-        }
-        self._writers.progress(record.step, record.phase, losses, record.images_per_second)
+        self._writers.progress(record.step, record.phase, record.losses, record.images_per_second)
         if record.phase == "joint" and not self._told_saturated and is_saturated(record.terms):
             self._told_saturated = True
             self._writers.message(
@@ -316,92 +309,3 @@ class _Loop:
             f"whole SSIM {whole['ssim']:.3f}"
         )
         return hole["psnr"]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Record:
-    """Means over the steps of one window, as Python numbers; `data_wait` is a share of time."""
-
-    step: int
-    phase: Phase
-    terms: dict[str, float]
-    images_per_second: float
-    data_wait: float
-
-
-class _Window:
-    """The steps since the last report. Their losses stay on the device until it is closed."""
-
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
-        self.restart()
-
-    @property
-    def empty(self) -> bool:
-        return not self._steps
-
-    def restart(self) -> None:
-        self._steps: list[tuple[int, Phase, dict[str, jax.Array]]] = []
-        self._waited = 0.0
-        self._started = time.perf_counter()
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Time spent inside counts as waiting for data."""
-        started = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - started
-
-    def add(self, step: int, phase: Phase, terms: dict[str, jax.Array]) -> None:
-        self._steps.append((step, phase, terms))
-
-    def close(self) -> _Record:
-        """Raise a `UserError` if a term is not finite; start the next window."""
-        steps, fetched = self._steps, jax.device_get([terms for _, _, terms in self._steps])
-        seconds = time.perf_counter() - self._started
-        for (step, phase, _), terms in zip(steps, fetched, strict=True):
-            for name, value in terms.items():
-                if not math.isfinite(value):
-                    raise UserError(
-                        f"{name} is {value} at step {step} ({phase} phase); the run stops and its "
-                        "last good checkpoint stays. A lower optimizer.learning-rate may help"
-                    )
-        step, phase, _ = steps[-1]
-        means = {name: float(np.mean([terms[name] for terms in fetched])) for name in fetched[-1]}
-        rate = len(steps) * self._batch_size / seconds
-        record = _Record(step, phase, means, rate, self._waited / seconds)
-        self.restart()
-        return record
-
-
-class _StopSignals:
-    """Turns SIGTERM and the first Ctrl-C into the wish to stop; after Ctrl-C it works as before.
-
-    In a job a signal to one process stops all, after the same step. There JAX handles SIGTERM from
-    the start of the job on, and Ctrl-C is passed to it.
-    """
-
-    def __init__(self) -> None:
-        self._requested = ""
-        self._shared = jax.process_count() > 1
-
-    def after(self, step: int) -> str:
-        """Why to stop after this step; "" to go on. To be asked once for each step."""
-        if self._shared:
-            return "a stop signal" if jobs.stop_requested(step) else ""
-        return self._requested
-
-    def __enter__(self) -> _StopSignals:
-        numbers = (signal.SIGINT,) if self._shared else (signal.SIGTERM, signal.SIGINT)
-        self._before = {number: signal.signal(number, self._request) for number in numbers}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, _frame: FrameType | None) -> None:
-        self._requested = signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self._shared:
-            signal.raise_signal(signal.SIGTERM)

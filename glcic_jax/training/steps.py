@@ -10,55 +10,22 @@ and because batch statistics and gradients span the whole batch either way. shar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from glcic_jax.config.settings import Config, window_size
-from glcic_jax.imaging.augment import augment
-from glcic_jax.imaging.masks import crop, local_windows, training_masks
-from glcic_jax.imaging.values import composite, to_float
-from glcic_jax.networks.interface import Generator
-from glcic_jax.networks.registry import build_discriminator, build_generator
+from glcic_jax.imaging.values import composite
 from glcic_jax.training import losses
-from glcic_jax.training.optimizers import build_discriminator_optimizer, build_generator_optimizer
+from glcic_jax.training.batch import Batch, draw_batch
+from glcic_jax.training.judging import judge, judge_both, judge_real
+from glcic_jax.training.recipe import Recipe
 from glcic_jax.training.state import NetworkState, TrainState
-
-Terms = dict[str, jax.Array]
+from glcic_jax.training.terms import Scalars, Terms
 
 _MOST_SCALED = 1e4
 """Discriminators that know nothing yet have almost no gradient; it is not blown up beyond this."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What a step needs besides arrays: settings, networks and update rules. All static."""
-
-    config: Config
-    generator: Generator
-    discriminator: nn.Module
-    generator_optimizer: optax.GradientTransformation
-    discriminator_optimizer: optax.GradientTransformation
-    axis_name: str | None = None
-
-
-def build_recipe(config: Config, axis_name: str | None = None) -> Recipe:
-    """The recipe of a configuration.
-
-    `axis_name` is for use inside `jax.pmap` or `jax.shard_map(..., check_vma=False)`.
-    """
-    return Recipe(
-        config,
-        build_generator(config, axis_name),
-        build_discriminator(config, axis_name),
-        build_generator_optimizer(config),
-        build_discriminator_optimizer(config),
-        axis_name,
-    )
 
 
 def completion_step(
@@ -72,9 +39,9 @@ def completion_step(
         image_BxSxSx3: uint8 training images.
 
     Returns:
-        The next state and float32 scalars by name: `reconstruction`, `generator_gradient_norm`.
+        The next state, and the terms `reconstruction` and `generator_gradient_norm`.
     """
-    batch = _draw_batch(recipe, state, image_BxSxSx3)
+    batch = draw_batch(recipe, state, image_BxSxSx3)
 
     def loss(params):
         output, batch_stats = _generate(recipe, state, params, batch)
@@ -84,7 +51,7 @@ def completion_step(
 
     (value, batch_stats), gradient = jax.value_and_grad(loss, has_aux=True)(state.generator.params)
     state, norm = _update_generator(recipe, state, gradient, batch_stats)
-    terms = {"reconstruction": value, "generator_gradient_norm": norm}
+    terms = Terms({"reconstruction": value}, measures={"generator_gradient_norm": norm})
     return _next(state), _mean_over_devices(recipe, terms)
 
 
@@ -97,20 +64,20 @@ def discriminator_step(
     of the discriminator, `{name}_accuracy_real` and `{name}_accuracy_completed`,
     `discriminator_gradient_norm`.
     """
-    batch = _draw_batch(recipe, state, image_BxSxSx3)
+    batch = draw_batch(recipe, state, image_BxSxSx3)
     output, _ = _generate(recipe, state, state.generator.params, batch)
     completed = composite(output, batch.image, batch.mask)
 
     def loss(params):
-        real_logits, batch_stats = _judge_real(recipe, params, state, batch)
-        logits, batch_stats = _judge(recipe, params, batch_stats, completed, batch.corner)
-        total, terms = _discriminator_loss(recipe, real_logits, logits)
-        terms |= losses.discriminator_accuracy(real_logits, logits, recipe.config.losses)
-        return total, (terms, batch_stats)
+        real_logits, batch_stats = judge_real(recipe, params, state, batch)
+        logits, batch_stats = judge(recipe, params, batch_stats, completed, batch.corner)
+        total, parts = _discriminator_loss(recipe, real_logits, logits)
+        right = losses.discriminator_accuracy(real_logits, logits, recipe.config.losses)
+        return total, (parts, right, batch_stats)
 
-    gradient, (terms, batch_stats) = jax.grad(loss, has_aux=True)(state.discriminator.params)
+    gradient, (parts, right, batch_stats) = jax.grad(loss, has_aux=True)(state.discriminator.params)
     state, norm = _update_discriminator(recipe, state, gradient, batch_stats)
-    terms |= {"discriminator_gradient_norm": norm}
+    terms = Terms(parts, right, {"discriminator_gradient_norm": norm})
     return _next(state), _mean_over_devices(recipe, terms)
 
 
@@ -129,21 +96,19 @@ def joint_step(
     each logit, already weighted but not scaled, `adversarial_gradient_ratio`, see
     `_gradient_ratio`, and `adversarial_scale`, see `_adversarial_scale`.
     """
-    batch = _draw_batch(recipe, state, image_BxSxSx3)
+    batch = draw_batch(recipe, state, image_BxSxSx3)
     output, pull_output, generator_stats = jax.vjp(
         lambda params: _generate(recipe, state, params, batch),
         state.generator.params,
         has_aux=True,
     )
     completed = composite(output, batch.image, batch.mask)
-    judged = _judge_both(recipe, state, batch, completed)
+    judged = judge_both(recipe, state, batch, completed)
 
-    (by_real, by_fake), discriminator_terms = jax.grad(
+    (by_real, by_fake), discriminator_parts = jax.grad(
         lambda *logits: _discriminator_loss(recipe, *logits), argnums=(0, 1), has_aux=True
     )(judged.real_logits, judged.logits)
-    discriminator_terms |= losses.discriminator_accuracy(
-        judged.real_logits, judged.logits, recipe.config.losses
-    )
+    right = losses.discriminator_accuracy(judged.real_logits, judged.logits, recipe.config.losses)
     (gradient_real,) = judged.pull_real(by_real)
     gradient_fake, _ = judged.pull(by_fake)
     gradient = jax.tree.map(jnp.add, gradient_real, gradient_fake)
@@ -151,7 +116,7 @@ def joint_step(
         recipe, state, gradient, judged.batch_stats
     )
 
-    (by_output, by_logits), generator_terms = jax.grad(
+    (by_output, by_logits), generator_parts = jax.grad(
         lambda *output_and_logits: _generator_loss(recipe, batch, *output_and_logits),
         argnums=(0, 1),
         has_aux=True,
@@ -164,11 +129,13 @@ def joint_step(
     (gradient,) = pull_output(by_output + scale * by_completed)
     next_state, generator_norm = _update_generator(recipe, next_state, gradient, generator_stats)
 
-    terms = generator_terms | discriminator_terms
-    terms["adversarial_gradient_ratio"] = scale * ratio
-    terms["adversarial_scale"] = scale
-    terms["generator_gradient_norm"] = generator_norm
-    terms["discriminator_gradient_norm"] = discriminator_norm
+    measures = {
+        "adversarial_gradient_ratio": scale * ratio,
+        "adversarial_scale": scale,
+        "generator_gradient_norm": generator_norm,
+        "discriminator_gradient_norm": discriminator_norm,
+    }
+    terms = Terms(generator_parts | discriminator_parts, right, measures)
     return _next(next_state), _mean_over_devices(recipe, terms)
 
 
@@ -182,41 +149,8 @@ STEPS = {
 # --- What the steps share -------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class _Batch:
-    """image_BxSxSx3 and mask_BxSxSx1 float32; corners_Bx2 int32 of the local windows."""
-
-    image: jax.Array
-    mask: jax.Array
-    corner: jax.Array
-    real_corner: jax.Array
-
-
-def _draw_batch(recipe: Recipe, state: TrainState, image_u8: jax.Array) -> _Batch:
-    config = recipe.config
-    batch_size, size = image_u8.shape[0], config.image_size
-    place_B = jnp.arange(batch_size)
-    if recipe.axis_name is not None:
-        place_B = place_B + batch_size * jax.lax.axis_index(recipe.axis_name)
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
-    keys_B = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, place_B)
-    keys_5xB = jax.vmap(lambda key: jax.random.split(key, 5), out_axes=1)(keys_B)
-
-    image = augment(keys_5xB[0], to_float(image_u8), config.augment)
-    mask = training_masks(keys_5xB[1], size, config.masks)
-    # The real window is placed by a hole of its own, as in the paper's algorithm 1.
-    other_mask = training_masks(keys_5xB[2], size, config.masks)
-    window = window_size(config)
-    return _Batch(
-        image,
-        mask,
-        local_windows(keys_5xB[3], mask, window),
-        local_windows(keys_5xB[4], other_mask, window),
-    )
-
-
 def _generate(
-    recipe: Recipe, state: TrainState, params: Any, batch: _Batch
+    recipe: Recipe, state: TrainState, params: Any, batch: Batch
 ) -> tuple[jax.Array, Any]:
     """The generator's raw output in training mode, and its next running statistics."""
     variables = {
@@ -230,63 +164,14 @@ def _generate(
     return output, updates["batch_stats"]
 
 
-def _judge(
-    recipe: Recipe, params: Any, batch_stats: Any, image: jax.Array, corner: jax.Array
-) -> tuple[dict[str, jax.Array], Any]:
-    """Logits by name, and the next running statistics."""
-    window = crop(image, corner, window_size(recipe.config))
-    logits, updates = recipe.discriminator.apply(
-        {"params": params, "batch_stats": batch_stats},
-        image,
-        window,
-        train=True,
-        mutable=["batch_stats"],
-    )
-    return logits, updates["batch_stats"]
-
-
-def _judge_real(
-    recipe: Recipe, params: Any, state: TrainState, batch: _Batch
-) -> tuple[dict[str, jax.Array], Any]:
-    stats = state.discriminator.batch_stats
-    return _judge(recipe, params, stats, batch.image, batch.real_corner)
-
-
-class _Judged(NamedTuple):
-    """What the discriminators say of a batch, and the pull-backs of how they came to say it."""
-
-    real_logits: dict[str, jax.Array]
-    logits: dict[str, jax.Array]
-    pull_real: Callable[..., Any]
-    """Gradient by the real logits -> (gradient by the parameters,)."""
-    pull: Callable[..., Any]
-    """Gradient by the logits of completed images -> (by the parameters, by the images)."""
-    batch_stats: Any
-
-
-def _judge_both(recipe: Recipe, state: TrainState, batch: _Batch, completed: jax.Array) -> _Judged:
-    """One pass over the real and one over the completed images; each has its own statistics."""
-    params = state.discriminator.params
-    real_logits, pull_real, batch_stats = jax.vjp(
-        lambda params: _judge_real(recipe, params, state, batch), params, has_aux=True
-    )
-    logits, pull, batch_stats = jax.vjp(
-        lambda params, image: _judge(recipe, params, batch_stats, image, batch.corner),
-        params,
-        completed,
-        has_aux=True,
-    )
-    return _Judged(real_logits, logits, pull_real, pull, batch_stats)
-
-
-def _discriminator_loss(recipe: Recipe, real: Any, completed: Any) -> tuple[jax.Array, Terms]:
+def _discriminator_loss(recipe: Recipe, real: Any, completed: Any) -> tuple[jax.Array, Scalars]:
     terms = losses.discriminator_terms(real, completed, recipe.config.losses)
     return sum(terms.values(), start=jnp.zeros(())), terms
 
 
 def _generator_loss(
-    recipe: Recipe, batch: _Batch, output: jax.Array, logits: Any
-) -> tuple[jax.Array, Terms]:
+    recipe: Recipe, batch: Batch, output: jax.Array, logits: Any
+) -> tuple[jax.Array, Scalars]:
     config = recipe.config.losses
     terms = {
         "reconstruction": losses.reconstruction_loss(output, batch.image, batch.mask, config),

@@ -13,6 +13,8 @@ from support import replace
 
 from glcic_jax.imaging.fills import harmonic_fill
 from glcic_jax.training import steps
+from glcic_jax.training.batch import Batch, draw_batch
+from glcic_jax.training.recipe import build_recipe
 from glcic_jax.training.state import create_train_state
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[benchmarks]'")
@@ -56,7 +58,7 @@ class Pair:
     """The same state and batch on both sides."""
 
     def __init__(self, config, images):
-        self.recipe = steps.build_recipe(config)
+        self.recipe = build_recipe(config)
         create = jax.jit(create_train_state, static_argnums=1)
         state = create(jax.random.key(3), config, np.full(3, 0.4, np.float32))
         # A last layer of zeros, as training starts with, would hide the layers before it.
@@ -83,10 +85,10 @@ class Pair:
     @functools.cached_property
     def batch(self):
         def draw():
-            batch = steps._draw_batch(self.recipe, self.state, self.images)
+            batch = draw_batch(self.recipe, self.state, self.images)
             return batch.image, batch.mask, batch.corner, batch.real_corner
 
-        return steps._Batch(*jax.jit(draw)())
+        return Batch(*jax.jit(draw)())
 
     @functools.cached_property
     def torch_batch(self):
@@ -156,15 +158,15 @@ def test_networks_agree(pair, train):
 def test_steps_agree(pair, phase, monkeypatch):
     """Same terms, and the same networks after the update."""
     batch = pair.batch
-    monkeypatch.setattr(steps, "_draw_batch", lambda *_: batch)
+    monkeypatch.setattr(steps, "draw_batch", lambda *_: batch)
     after, ours = jax.jit(functools.partial(steps.STEPS[phase], pair.recipe))(
         pair.state, pair.images
     )
     update = {"completion": "completion", "discriminator": "discriminate", "joint": "joint"}
     trainer = pair.trainer_of(pair.state)
     theirs = getattr(trainer, update[phase])(pair.torch_batch)
-    assert set(ours) == set(theirs)
-    for name, value in ours.items():
+    assert set(ours.flat()) == set(theirs)
+    for name, value in ours.flat().items():
         np.testing.assert_allclose(float(value), float(theirs[name]), rtol=2e-3, err_msg=name)
 
     before, expected = pair.trainer_of(pair.state), pair.trainer_of(after)
@@ -226,9 +228,10 @@ def test_torch_draws_what_training_draws(tiny_config, photo_crops):
 @pytest.mark.parametrize(
     "operator",
     [
-        operators._Operator("strided", 16, 3, 8, 5, 2, 1, False),
-        operators._Operator("dilated", 16, 4, 8, 3, 1, 2, False),
-        operators._Operator("transposed", 8, 6, 4, 4, 2, 1, True),
+        operators._Operator("strided", 16, 3, 8, 5, 2, 1, "plain"),
+        operators._Operator("dilated", 16, 4, 8, 3, 1, 2, "plain"),
+        operators._Operator("transposed", 8, 6, 4, 4, 2, 1, "transposed"),
+        operators._Operator("interpolated", 8, 6, 4, 3, 1, 1, "interpolated"),
     ],
     ids=lambda operator: operator.name,
 )
@@ -240,5 +243,5 @@ def test_operators_agree(operator, which):
     theirs = operators._their_run(operator, which, x, kernel)(1)
     order = (0, 2, 3, 1)
     if which == "kernel gradient":
-        order = (2, 3, 0, 1) if operator.doubles else (2, 3, 1, 0)
+        order = (2, 3, 0, 1) if operator.kind == "transposed" else (2, 3, 1, 0)
     np.testing.assert_allclose(theirs.permute(order), ours, rtol=1e-4, atol=1e-3)

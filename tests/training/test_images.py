@@ -50,7 +50,7 @@ from glcic_jax.imaging.pyramids import build_pyramids
 from glcic_jax.runtime import devices
 from glcic_jax.training.loop import compile_step
 from glcic_jax.training.state import create_train_state
-from glcic_jax.training.steps import build_recipe
+from glcic_jax.training.recipe import build_recipe
 import skimage.data
 photo = skimage.data.chelsea()
 model = ModelConfig(width=4, dilations=(2,), discriminator_width=4, dense_features=8)
@@ -62,7 +62,7 @@ for count in (1, 2):
     state = create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
     state = jax.device_put(state, devices.replicated(mesh))
     _, terms = step(state, devices.put_batch(mesh, np.zeros(8, np.int32)))
-    print(repr(float(terms["reconstruction"])))
+    print(repr(float(terms.losses["reconstruction"])))
 """
 
 

@@ -18,10 +18,13 @@ from glcic_jax.config.settings import LossConfig, phase_of, total_steps
 from glcic_jax.imaging.values import composite
 from glcic_jax.networks.registry import check_run
 from glcic_jax.runtime.devices import batch_mesh
-from glcic_jax.training import losses
+from glcic_jax.training import losses, steps
+from glcic_jax.training.batch import draw_batch
+from glcic_jax.training.judging import judge, judge_real
 from glcic_jax.training.loop import compile_step
+from glcic_jax.training.recipe import build_recipe
 from glcic_jax.training.state import create_train_state
-from glcic_jax.training.steps import STEPS, build_recipe, joint_step
+from glcic_jax.training.steps import STEPS, joint_step
 
 PHASES = ("completion", "discriminator", "joint")
 
@@ -77,7 +80,7 @@ def test_each_variant_takes_its_last_phases_step(photo_crops, name):
     # only after them: the output layer, then the blocks' last convolutions.
     for _ in range(6):
         state, terms = compiled(config, last)(state, jnp.asarray(photo_crops))
-    assert all(np.isfinite(value) for value in terms.values())
+    assert all(np.isfinite(value) for value in terms.flat().values())
     for network in networks:
         before, after = (getattr(one, network).params for one in (fresh, state))
         moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), before, after)
@@ -90,7 +93,7 @@ def test_gradient_ratio_follows_the_adversarial_weight(tiny_config, images):
     for weight in (0.0, 0.0004, 0.0008):
         config = replace(tiny_config, losses={"joint_weight": weight})
         ratios.append(compiled(config, "joint")(start(config), images)[1])
-    ratios = [float(terms["adversarial_gradient_ratio"]) for terms in ratios]
+    ratios = [float(terms.measures["adversarial_gradient_ratio"]) for terms in ratios]
     assert ratios[0] == 0
     assert ratios[1] > 0
     np.testing.assert_allclose(ratios[2], 2 * ratios[1], rtol=1e-4)
@@ -102,7 +105,7 @@ def test_a_wanted_gradient_ratio_holds_whatever_the_weight(tiny_config, images):
         losses = {"joint_weight": weight, "adversarial_ratio": 0.3}
         config = replace(tiny_config, losses=losses)
         state, terms = compiled(config, "joint")(start(config), images)
-        np.testing.assert_allclose(terms["adversarial_gradient_ratio"], 0.3, rtol=1e-5)
+        np.testing.assert_allclose(terms.measures["adversarial_gradient_ratio"], 0.3, rtol=1e-5)
         states.append(state)
     norms = [state.generator.opt_state for state in states]
     chex.assert_trees_all_close(*norms, rtol=1e-3, atol=1e-7)
@@ -135,15 +138,13 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
     recipe, state = build_recipe(config), start(config)
     # A first step moves the generator's zero-initialised output layer away from zero.
     state, _ = compiled(config, "joint")(state, images)
-    from glcic_jax.training import steps
-
-    batch = steps._draw_batch(recipe, state, images)
+    batch = draw_batch(recipe, state, images)
 
     def both_losses(generator_params, discriminator_params):
         output, _ = steps._generate(recipe, state, generator_params, batch)
         completed = composite(output, batch.image, batch.mask)
-        real, stats = steps._judge_real(recipe, discriminator_params, state, batch)
-        fake, _ = steps._judge(recipe, discriminator_params, stats, completed, batch.corner)
+        real, stats = judge_real(recipe, discriminator_params, state, batch)
+        fake, _ = judge(recipe, discriminator_params, stats, completed, batch.corner)
         generator_loss = losses.masked_squared_error(
             output, batch.image, batch.mask
         ) + 0.3 * losses.cross_entropy_real(fake["joint"])
@@ -158,10 +159,10 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
     moved, terms = compiled(config, "joint")(state, images)
     norm = lambda tree: np.sqrt(sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(tree)))  # noqa: E731
     np.testing.assert_allclose(
-        terms["generator_gradient_norm"], norm(generator_gradient), rtol=1e-4
+        terms.measures["generator_gradient_norm"], norm(generator_gradient), rtol=1e-4
     )
     np.testing.assert_allclose(
-        terms["discriminator_gradient_norm"], norm(discriminator_gradient), rtol=1e-4
+        terms.measures["discriminator_gradient_norm"], norm(discriminator_gradient), rtol=1e-4
     )
     expected, _ = jax.jit(recipe.generator_optimizer.update)(
         generator_gradient, state.generator.opt_state, params[0]
@@ -212,7 +213,7 @@ def test_training_lowers_the_loss(tiny_config, images):
     values = []
     for _ in range(100):
         state, terms = step(state, images)
-        values.append(float(terms["reconstruction"]))
+        values.append(float(terms.losses["reconstruction"]))
     assert np.mean(values[-20:]) < 0.5 * np.mean(values[:10])
 
 
@@ -226,7 +227,7 @@ def test_discriminators_learn_to_tell(tiny_config, images):
     values = []
     for _ in range(60):
         state, terms = step(state, images)
-        values.append(float(terms["joint_real"] + terms["joint_completed"]))
+        values.append(float(terms.losses["joint_real"] + terms.losses["joint_completed"]))
     assert np.mean(values[-10:]) < 0.5 * np.mean(values[:5])
 
 
@@ -250,7 +251,8 @@ from glcic_jax.config.saved import from_json
 from glcic_jax.runtime import devices
 from glcic_jax.training.loop import compile_step
 from glcic_jax.training.state import create_train_state
-from glcic_jax.training.steps import STEPS, build_recipe
+from glcic_jax.training.recipe import build_recipe
+from glcic_jax.training.steps import STEPS
 
 config = from_json(sys.argv[1])
 photo = skimage.data.astronaut()
@@ -263,7 +265,7 @@ def losses_of(step, state, batch):
     lines = []
     for _ in range(3):
         state, terms = step(state, batch)
-        lines.append({name: float(np.ravel(value)[0]) for name, value in terms.items()})
+        lines.append({name: float(np.ravel(value)[0]) for name, value in terms.flat().items()})
     return lines
 
 def jitted(count):

@@ -1,0 +1,62 @@
+"""What a step trains on: augmented images, holes and local windows, drawn from the run's key."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from glcic_jax.config.settings import window_size
+from glcic_jax.imaging.augment import augment
+from glcic_jax.imaging.masks import local_windows, training_masks
+from glcic_jax.imaging.values import to_float
+from glcic_jax.training.recipe import Recipe
+from glcic_jax.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What one step trains on.
+
+    Attributes:
+        image: float32 image_BxSxSx3 in [0, 1], augmented.
+        mask: float32 mask_BxSxSx1, 1 is the hole.
+        corner: int32 corner_Bx2, top and left of the local windows that hold the holes.
+        real_corner: int32 corner_Bx2 of the windows that are cut out of real images.
+    """
+
+    image: jax.Array
+    mask: jax.Array
+    corner: jax.Array
+    real_corner: jax.Array
+
+
+def draw_batch(recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array) -> Batch:
+    """Draw all that is random in the next step, each image from a key of its own.
+
+    Args:
+        recipe: settings (static).
+        state: its key and step decide what is drawn.
+        image_BxSxSx3: uint8 training images.
+    """
+    config = recipe.config
+    batch_size, size = image_BxSxSx3.shape[0], config.image_size
+    place_B = jnp.arange(batch_size)
+    if recipe.axis_name is not None:
+        place_B = place_B + batch_size * jax.lax.axis_index(recipe.axis_name)
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
+    keys_B = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, place_B)
+    keys_5xB = jax.vmap(lambda key: jax.random.split(key, 5), out_axes=1)(keys_B)
+
+    image = augment(keys_5xB[0], to_float(image_BxSxSx3), config.augment)
+    mask = training_masks(keys_5xB[1], size, config.masks)
+    # The real window is placed by a hole of its own, as in the paper's algorithm 1.
+    other_mask = training_masks(keys_5xB[2], size, config.masks)
+    window = window_size(config)
+    return Batch(
+        image,
+        mask,
+        local_windows(keys_5xB[3], mask, window),
+        local_windows(keys_5xB[4], other_mask, window),
+    )
