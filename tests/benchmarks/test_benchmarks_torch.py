@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from support import replace
 
@@ -185,6 +186,48 @@ def test_steps_agree(pair, phase, monkeypatch):
             # Then come running means and variances in turn; PyTorch's variance is the unbiased one.
             if number < parameters or (number - parameters) % 2 == 0:
                 assert_moved_alike(start, wanted, value, f"average {number}")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_all_gradients_of_the_joint_step_agree(pair, monkeypatch):
+    """With plain descent at rate 1 a network moves by its gradient, every entry of which counts."""
+    descent = optax.sgd(1.0)
+    state = dataclasses.replace(
+        pair.state,
+        generator=dataclasses.replace(
+            pair.state.generator, opt_state=descent.init(pair.state.generator.params)
+        ),
+        discriminator=dataclasses.replace(
+            pair.state.discriminator, opt_state=descent.init(pair.state.discriminator.params)
+        ),
+    )
+    recipe = dataclasses.replace(
+        pair.recipe, generator_optimizer=descent, discriminator_optimizer=descent
+    )
+    batch = pair.batch
+    monkeypatch.setattr(steps, "draw_batch", lambda *_: batch)
+    after, _ = jax.jit(functools.partial(steps.joint_step, recipe))(state, pair.images)
+    trainer, before = pair.trainer_of(state), pair.trainer_of(state)
+    for network in ("generator", "discriminator"):
+        parameters = getattr(trainer, network).parameters()
+        setattr(trainer, f"_{network}_optimizer", torch.optim.SGD(parameters, lr=1.0))
+    trainer.joint(pair.torch_batch)
+    expected = pair.trainer_of(after)
+    for network in ("generator", "discriminator"):
+        start, ours, theirs = (
+            dict(getattr(side, network).named_parameters()) for side in (before, expected, trainer)
+        )
+        for name, value in theirs.items():
+            gradient, other = (start[name] - moved for moved in (value, ours[name]))
+            scale = gradient.abs().max().item()
+            assert scale > 0, f"{network} {name} has no gradient"
+            assert_close_to_scale(other, gradient, scale, f"{network} {name}")
+
+
+def assert_close_to_scale(ours, theirs, scale, name):
+    """To rounding of a parameter of size 1 and of the sums behind its gradient."""
+    difference = (ours - theirs).abs().max().item()
+    assert difference < 2e-3 * scale + 1e-6, f"{name}: {difference} of {scale}"
 
 
 def assert_moved_alike(start, wanted, value, name):
