@@ -21,12 +21,16 @@ _LONGEST = (
     "test_distributed.py",
     "test_steps.py",
     "test_training.py",
-    "test_windowed.py",
+    "test_tpu_compile.py",
+    "test_benchmarks_torch.py",
+    "test_photographs.py",
     "test_networks.py",
     "test_operators.py",
-    "test_evaluation.py",
-    "test_checkpoint.py",
+    "test_two_passes.py",
+    "test_checkpoints.py",
     "test_comparison.py",
+    "test_loop.py",
+    "test_main.py",
 )
 
 

@@ -227,7 +227,7 @@ class Config:
     """Start of every random sequence of the run."""
     initial: str = ""
     """Generator whose weights a new run starts from: a run's directory (its best checkpoint by
-    validation), a file that examples/export_generator.py wrote, or a name such as cifar100. Empty:
+    validation), a file that glcic-jax export wrote, or a name such as cifar100. Empty:
     random weights."""
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()

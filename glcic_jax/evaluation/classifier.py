@@ -1,4 +1,5 @@
-"""A small CIFAR-100 classifier: the network, what it sees, its file. `examples/` trains it."""
+"""A small CIFAR-100 classifier: the network, what it sees, its file. `glcic-jax train-classifier`
+trains it."""
 
 from __future__ import annotations
 
@@ -107,6 +108,6 @@ def load_classifier(path: Path) -> TrainedClassifier:
         jax.eval_shape(functools.partial(Classifier(width).apply, train=False), variables, image)
     except (*UNREADABLE, flax.errors.FlaxError) as error:
         raise UserError(
-            f"{path} is not a classifier that examples/train_classifier.py wrote ({error})"
+            f"{path} is not a classifier that glcic-jax train-classifier wrote ({error})"
         ) from error
     return TrainedClassifier(Classifier(width), variables, accuracy)

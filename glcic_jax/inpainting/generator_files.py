@@ -43,7 +43,7 @@ def load_pretrained(name: str) -> tuple[Config, Generator, Any]:
     if name not in names():
         raise UserError(
             f"there is no directory and no pretrained generator {name!r}; give the --workdir of a "
-            f"train.py run, a file that examples/export_generator.py wrote, or one of: "
+            f"train.py run, a file that glcic-jax export wrote, or one of: "
             f"{', '.join(names())}"
         )
     with (resources.files("glcic_jax") / "weights" / f"{name}.npz").open("rb") as file:
@@ -56,7 +56,7 @@ def save_generator(path: Path, config: Config, variables: Any, notes: dict[str, 
     Args:
         path: ends in .npz.
         config: of the run.
-        variables: of the generator, see `train_state.generator_variables`.
+        variables: of the generator, see `training.state.generator_variables`.
         notes: what else should be known of it, such as the step; plain values.
 
     Raises:
@@ -92,7 +92,7 @@ def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
         arrays.pop(_NOTES)
     except UNREADABLE as error:
         raise UserError(
-            f"{name} is not a generator that examples/export_generator.py wrote ({error})"
+            f"{name} is not a generator that glcic-jax export wrote ({error})"
         ) from error
     try:
         config = from_json(saved)

@@ -51,7 +51,7 @@ def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Gene
 
     Args:
         source: the directory given to `train.py --workdir`, a file that
-            `examples/export_generator.py` wrote, or the name of a generator that comes with the
+            `glcic-jax export` wrote, or the name of a generator that comes with the
             package, such as "cifar100". A directory of that name goes before.
         checkpoint: of a directory: the best by validation PSNR, which is often from before the
             joint phase, where the discriminators have changed nothing yet; or the "latest".

@@ -91,7 +91,7 @@ class NormReLU(nn.Module):
         """Normalise each feature, then cut negative values off.
 
         Args:
-            x: B x H x W x F, or B x F; float32 or bfloat16.
+            x: x_BxHxWxF or x_BxF; float32 or bfloat16.
             train: use (and update) the batch's statistics instead of the running ones.
 
         Returns:

@@ -129,7 +129,7 @@ def host_copy(leaf: jax.Array) -> np.ndarray:
 
 
 def to_devices(arrays: dict[str, np.ndarray], abstract_state: PyTree) -> PyTree:
-    """Host arrays by name -> the pytree of jax.Array, with the shardings of `abstract_state`."""
+    """Host arrays of any shape by name -> the pytree with the shardings of `abstract_state`."""
 
     def place(name: str, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         host = arrays[name]

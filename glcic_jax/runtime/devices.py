@@ -132,7 +132,12 @@ def batch_sharded(mesh: Mesh) -> NamedSharding:
 
 
 def put_batch(mesh: Mesh, local: np.ndarray) -> jax.Array:
-    """This process's share of a batch -> the global array, sharded over its first axis."""
+    """This process's share of a batch -> the global array, sharded over its first axis.
+
+    Args:
+        mesh: of one axis.
+        local: any dtype and any shape whose first axis is the batch.
+    """
     return jax.make_array_from_process_local_data(batch_sharded(mesh), local)
 
 

@@ -32,7 +32,8 @@ def masked_squared_error(output: jax.Array, truth: jax.Array, mask: jax.Array) -
 
 
 def masked_absolute_error(output: jax.Array, truth: jax.Array, mask: jax.Array) -> jax.Array:
-    """Absolute error inside the hole; arguments and scale as in `masked_squared_error`."""
+    """Absolute error inside the hole; arguments, image_BxHxWx3 twice and mask_BxHxWx1, and scale as
+    in `masked_squared_error`."""
     return jnp.mean(jnp.abs(_masked_difference(output, truth, mask)))
 
 
@@ -43,14 +44,16 @@ def _masked_difference(output: jax.Array, truth: jax.Array, mask: jax.Array) -> 
 def reconstruction_loss(
     output: jax.Array, truth: jax.Array, mask: jax.Array, config: LossConfig
 ) -> jax.Array:
-    """The configured error inside the hole, float32 scalar."""
+    """The configured error inside the hole, float32 scalar; arguments as in
+    `masked_squared_error`: image_BxHxWx3 twice and mask_BxHxWx1."""
     if config.reconstruction == "absolute":
         return masked_absolute_error(output, truth, mask)
     return masked_squared_error(output, truth, mask)
 
 
 def cross_entropy_real(logits: jax.Array) -> jax.Array:
-    """Mean of `-log sigmoid(logits)`: what it costs to be called completed. float32 scalar >= 0.
+    """Mean of `-log sigmoid(logits)`: what it costs to be called completed. float32 scalar >= 0,
+    of logits of any shape.
 
     The generator's adversarial term is the same function of its own images' logits: the
     non-saturating form of Goodfellow et al. 2014, section 3.
@@ -59,32 +62,34 @@ def cross_entropy_real(logits: jax.Array) -> jax.Array:
 
 
 def cross_entropy_completed(logits: jax.Array) -> jax.Array:
-    """Mean of `-log(1 - sigmoid(logits))`: what it costs to be called real. float32 scalar >= 0."""
+    """Mean of `-log(1 - sigmoid(logits))`: what it costs to be called real; see
+    `cross_entropy_real`: logits of any shape, float32 scalar >= 0."""
     return jnp.mean(jax.nn.softplus(logits.astype(jnp.float32)))
 
 
 def hinge_real(logits: jax.Array) -> jax.Array:
-    """Mean of `max(0, 1 - logits)` (Lim & Ye 2017, arXiv:1705.02894). float32 scalar >= 0."""
+    """Mean of `max(0, 1 - logits)` (Lim & Ye 2017, arXiv:1705.02894); logits of any
+    shape, float32 scalar >= 0."""
     return jnp.mean(jax.nn.relu(1 - logits.astype(jnp.float32)))
 
 
 def hinge_completed(logits: jax.Array) -> jax.Array:
-    """Mean of `max(0, 1 + logits)`; see `hinge_real`."""
+    """Mean of `max(0, 1 + logits)`; of any shape, see `hinge_real`."""
     return jnp.mean(jax.nn.relu(1 + logits.astype(jnp.float32)))
 
 
 def hinge_generator(logits: jax.Array) -> jax.Array:
-    """Mean of `-logits`: the generator's side of the hinge loss; unbounded."""
+    """Mean of `-logits`: the generator's side of the hinge loss; any shape, unbounded."""
     return -jnp.mean(logits.astype(jnp.float32))
 
 
 def least_squares_real(logits: jax.Array) -> jax.Array:
-    """Mean of `(logits - 1)^2 / 2` (Mao et al. 2017, eq. 2 with b = c = 1, a = 0)."""
+    """Mean of `(logits - 1)^2 / 2` of any shape (Mao et al. 2017, eq. 2: b = c = 1, a = 0)."""
     return 0.5 * jnp.mean(jnp.square(logits.astype(jnp.float32) - 1))
 
 
 def least_squares_completed(logits: jax.Array) -> jax.Array:
-    """Mean of `logits^2 / 2`; see `least_squares_real`."""
+    """Mean of `logits^2 / 2`; of any shape, see `least_squares_real`."""
     return 0.5 * jnp.mean(jnp.square(logits.astype(jnp.float32)))
 
 
@@ -116,7 +121,7 @@ def discriminator_terms(
 
     Args:
         real: logits of real images by the name of the discriminator's output, any shape.
-        completed: logits of completed images, same names.
+        completed: logits of completed images, same names, any shape.
         config: the kind of loss.
 
     Returns:
@@ -154,7 +159,8 @@ def adversarial_terms(
     """Named, weighted adversarial terms of the generator's joint loss.
 
     Args:
-        completed: logits of completed images by the name of the discriminator's output.
+        completed: logits of completed images by the name of the discriminator's output, any
+            shape.
         config: the kind of loss and the weight of each name.
 
     Returns:

@@ -51,7 +51,7 @@ def create_train_state(
     """Freshly initialised networks and optimizers at step 0.
 
     Args:
-        key: typed random key; the same key and config give the same state.
+        key: typed random key, a scalar; the same key and config give the same state.
         config: the run's configuration.
         mean_pixel: float32 of shape (3,) in [0, 1].
         initial: variables of a generator like `config`'s to start from, with the mean pixel that it

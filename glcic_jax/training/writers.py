@@ -94,7 +94,7 @@ class Writers:
         self._record(step, "validation", "validation", scores)
 
     def grid(self, step: int, image_u8: np.ndarray) -> None:
-        """Write a uint8 image HxWx3 to `samples/step_<step>.png` and to TensorBoard."""
+        """Write a uint8 image_HxWx3 to `samples/step_<step>.png` and to TensorBoard."""
         if not self._active:
             return
         self._samples.mkdir(exist_ok=True)

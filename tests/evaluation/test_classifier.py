@@ -37,7 +37,7 @@ def test_other_files_are_refused(content, tmp_path):
     path = tmp_path / "classifier.npz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"is not a classifier that examples/train_classifier\.py"):
+    with pytest.raises(UserError, match=r"is not a classifier that glcic-jax train-classifier"):
         load_classifier(path)
     for arrays in ({"width": 4}, {"width": 4, "accuracy": 0.5}):
         np.savez(path, **arrays)
