@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from support import ROOT, python_environment
+from support import finish, start_python
 
 from glcic_jax.commands import command_line
 from glcic_jax.config.settings import Config, DataConfig, LoopConfig, ModelConfig, PhaseConfig
@@ -100,20 +101,17 @@ def call_program(monkeypatch, capsys, caplog):
     return call
 
 
-@pytest.fixture
-def run_python(tmp_path_factory):
-    """Run a Python program of the project in a new process; returns the finished process."""
-    cache = tmp_path_factory.getbasetemp() / "compiled"
+@pytest.fixture(scope="session")
+def start_program(tmp_path_factory):
+    """`support.start_python` with compiled programs kept for the whole session."""
+    return functools.partial(start_python, tmp_path_factory.getbasetemp() / "compiled")
 
-    def run(*arguments: str, devices: int = 1, timeout: float = 300, **environment: str):
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env=python_environment(cache, devices) | environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+
+@pytest.fixture(scope="session")
+def run_python(start_program):
+    """Run a Python program of the project in a new process; returns the finished process."""
+
+    def run(*arguments: str, timeout: float = 300, **options) -> subprocess.CompletedProcess:
+        return finish(start_program(*arguments, **options), timeout)
 
     return run

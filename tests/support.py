@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import flax.linen as nn
@@ -35,6 +37,33 @@ def python_environment(cache: Path, devices: int = 1) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+
+
+def start_python(
+    cache: Path, *arguments: str, devices: int = 1, cwd: Path = ROOT, **environment: str
+) -> subprocess.Popen:
+    """Start a Python program of the project in a new process; its output and errors are pipes.
+
+    `environment` goes before what `python_environment` says. Whoever starts one ends it.
+    """
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=python_environment(cache, devices) | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen, timeout: float = 300) -> subprocess.CompletedProcess:
+    """The process when it has ended; it is killed after `timeout` seconds."""
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def replace(config: Config, **parts) -> Config:

@@ -5,8 +5,6 @@ import functools
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax
@@ -118,24 +116,13 @@ def test_each_device_always_computes_the_same_number_of_images(monkeypatch):
     assert set(sizes) == {16 * jax.device_count()}
 
 
-def test_eight_devices_change_no_bit(results):
+def test_eight_devices_change_no_bit(results, run_python):
     program = (
         "import jax; from tests.evaluation import test_loop as t; assert jax.device_count() == 8;"
         "print(*{t._fingerprint(t._evaluate(size)) for size in (7, 64)}, t._raw_fingerprint())"
     )
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
-    }
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    run = run_python("-c", program, devices=8, PYTHONPATH=paths)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == [_fingerprint(results), _raw_fingerprint()]
 

@@ -2,11 +2,8 @@
 
 import json
 import logging
-import os
 import random
 import shutil
-import subprocess
-import sys
 import textwrap
 import time
 import zlib
@@ -15,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import ROOT
 
 from glcic_jax.errors import UserError
 from glcic_jax.runtime import checkpoints
@@ -88,21 +84,6 @@ def two_saved(tmp_path):
                 config=f"run é {step}",
             )
     return tmp_path
-
-
-def run_python(program, *arguments, devices=1):
-    environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(ROOT),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 # --- Saving and restoring -----------------------------------------------------------------------
@@ -195,7 +176,7 @@ def test_saving_a_step_twice_does_nothing(two_saved):
     assert {path: after[path] for path in before} == before
 
 
-def test_restores_on_another_number_of_devices_and_prints_nothing(two_saved):
+def test_restores_on_another_number_of_devices_and_prints_nothing(two_saved, start_program):
     program = """
         import sys, jax, jax.numpy as jnp, numpy as np
         from pathlib import Path
@@ -216,7 +197,7 @@ def test_restores_on_another_number_of_devices_and_prints_nothing(two_saved):
             assert len(state["params"]["kernel"].sharding.device_set) == 8
             checkpoints.save(step + 1, state, score=None)
     """
-    process = run_python(program, two_saved, devices=8)
+    process = start_program("-c", textwrap.dedent(program), str(two_saved), devices=8)
     assert process.communicate(timeout=100) == ("", "")
     assert process.returncode == 0
     with Checkpoints(two_saved, keep=3) as checkpoints:
@@ -362,7 +343,7 @@ def test_a_changed_score_is_noticed(two_saved, warnings):
     assert len(warnings.records) == 1
 
 
-def test_damage_prints_one_line_and_no_traceback(tmp_path):
+def test_damage_prints_one_line_and_no_traceback(tmp_path, start_program):
     program = """
         import sys, jax, jax.numpy as jnp
         from pathlib import Path
@@ -377,7 +358,7 @@ def test_damage_prints_one_line_and_no_traceback(tmp_path):
                 path.write_bytes(b"")
             assert checkpoints.restore_latest(want)[0] == 1
     """
-    process = run_python(program, tmp_path)
+    process = start_program("-c", textwrap.dedent(program), str(tmp_path))
     output, errors = process.communicate(timeout=60)
     assert output == ""
     assert errors.count("\n") == 1, errors
@@ -451,7 +432,7 @@ def test_other_arrays_are_an_error_not_damage(two_saved):
     assert files_below(two_saved) == before
 
 
-def test_killed_at_any_moment_leaves_whole_checkpoints(tmp_path, warnings):
+def test_killed_at_any_moment_leaves_whole_checkpoints(tmp_path, warnings, start_program):
     program = """
         import sys, jax, jax.numpy as jnp
         from pathlib import Path
@@ -472,7 +453,7 @@ def test_killed_at_any_moment_leaves_whole_checkpoints(tmp_path, warnings):
     moments = random.Random(0)
     left_over, last = 0, 0
     for _ in range(3):
-        process = run_python(program, tmp_path)
+        process = start_program("-c", textwrap.dedent(program), str(tmp_path))
         for _ in range(3):
             printed = int(process.stdout.readline())
         time.sleep(moments.uniform(0, 0.15))
@@ -494,7 +475,7 @@ def test_killed_at_any_moment_leaves_whole_checkpoints(tmp_path, warnings):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [str(last + 9)]
 
 
-def test_a_disk_that_is_full_is_an_error_and_leaves_the_checkpoints_before(tmp_path):
+def test_a_disk_that_is_full_is_an_error_and_leaves_the_checkpoints_before(tmp_path, start_program):
     program = """
         import resource, sys, jax, jax.numpy as jnp
         from pathlib import Path
@@ -510,7 +491,7 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_the_checkpoints_before(tmp_p
         except UserError as error:
             print(error)
     """
-    process = run_python(program, tmp_path)
+    process = start_program("-c", textwrap.dedent(program), str(tmp_path))
     output, errors = process.communicate(timeout=60)
     assert output.startswith(f"writing a checkpoint to {tmp_path / 'checkpoints'} failed: ")
     assert "Make room" in output

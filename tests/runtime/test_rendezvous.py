@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support import ROOT, free_port
+from support import free_port
 
 from glcic_jax.errors import UserError
 from glcic_jax.runtime.rendezvous import Member, Ties, meet
@@ -70,24 +67,19 @@ def test_an_end_is_told_to_all():
         assert one.get(timeout=5) == ("process 2 stopped: disk full", True)
 
 
-def test_a_death_is_noticed_by_all():
+def test_a_death_is_noticed_by_all(start_program):
     program = (
         "import sys; from glcic_jax.runtime.rendezvous import Member, meet;"
         "ties = meet(Member('localhost', int(sys.argv[1]), 3, 1), {}, 10); print(1, flush=True);"
         "sys.stdin.read()"
     )
     port = free_port()
-    died = subprocess.Popen(
-        [sys.executable, "-c", program, str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
+    died = start_program("-c", program, str(port))
     with ThreadPoolExecutor(2) as pool:
         members = [Member("localhost", port, 3, index) for index in (0, 2)]
         ties = list(pool.map(lambda member: meet(member, {}, 10), members))
     heard = watch(ties)
-    assert died.stdout.readline() == b"1\n"
+    assert died.stdout.readline() == "1\n"
     died.kill()
     died.communicate()
     reason = "process 1 has ended; its own output may say why"

@@ -8,7 +8,6 @@ import http.server
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from support import ROOT, free_port, python_environment
+from support import ROOT, free_port, start_python
 
 from glcic_jax.errors import UserError
 from glcic_jax.runtime import jobs
@@ -47,14 +46,7 @@ def cache(tmp_path_factory) -> Path:
 
 def start(cache: Path, program: str, *options: str, devices: int, cwd: Path = ROOT):
     """A process of a program, given a time limit by whoever waits for it."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / program), *options],
-        cwd=cwd,
-        env=python_environment(cache, devices),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_python(cache, str(ROOT / program), *options, devices=devices, cwd=cwd)
 
 
 def start_job(cache: Path, program: str, *options: str, each=((), ())) -> list[subprocess.Popen]:

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from support import ROOT, python_environment
 
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.devices import batch_mesh, replicated
@@ -49,37 +47,13 @@ def photo_folder(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return python_environment(tmp_path_factory.getbasetemp() / "compiled")
-
-
 def command(workdir: Path, *options: str) -> list[str]:
-    return [sys.executable, "train.py", "--workdir", str(workdir), *TINY, *options]
+    return ["train.py", "--workdir", str(workdir), *TINY, *options]
 
 
-def run(workdir: Path, environment, *options: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(workdir, *options),
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def start_until(workdir: Path, environment, phase: str, *options: str) -> subprocess.Popen:
+def start_until(workdir: Path, start_program, phase: str, *options: str) -> subprocess.Popen:
     """Start the command; return while it trains in `phase`, some steps into it."""
-    process = subprocess.Popen(
-        command(workdir, *options),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_program(*command(workdir, *options))
     metrics = workdir / "metrics.jsonl"
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
@@ -107,10 +81,10 @@ FREEFORM = ("--masks.kind", "freeform")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, environment) -> Path:
+def whole(tmp_path_factory, run_python) -> Path:
     """A run that nothing interrupted."""
     workdir = tmp_path_factory.mktemp("whole") / "x"
-    done = run(workdir, environment, *FREEFORM)
+    done = run_python(*command(workdir, *FREEFORM))
     assert done.returncode == 0, done.stderr[-2000:]
     return workdir
 
@@ -123,7 +97,7 @@ STOPS = {  # the loop asks the data for a step, whatever the phase
 
 @pytest.mark.parametrize("source", STOPS)
 def test_stopped_and_resumed_is_bit_for_bit_the_same(
-    source, whole, tmp_path, environment, photo_folder
+    source, whole, tmp_path, start_program, run_python, photo_folder
 ):
     """Killed, or told to stop, which saves and ends in order."""
     options, parts = FREEFORM, tmp_path / "parts"
@@ -131,10 +105,10 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
         options = ("--data.sources", f"folder:{photo_folder}", "--data.max-scale", "2")
         options += ("--data.resident-megabytes", "0")
         whole = tmp_path / "whole"
-        done = run(whole, environment, *options)
+        done = run_python(*command(whole, *options))
         assert done.returncode == 0, done.stderr[-2000:]
     for phase, number in STOPS[source].items():
-        process = start_until(parts, environment, phase, *options)
+        process = start_until(parts, start_program, phase, *options)
         process.send_signal(number)
         output, errors = process.communicate(timeout=120)
         if number == signal.SIGKILL:
@@ -144,7 +118,7 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
         assert f"{number.name}: saved step" in output
         assert "Traceback" not in errors
         assert final_state(parts)[0] == lines(parts)[-1]["step"]
-    done = run(parts, environment, *options)
+    done = run_python(*command(parts, *options))
     assert done.returncode == 0, done.stderr[-2000:]
 
     (step, want), (other_step, got) = final_state(whole), final_state(parts)
@@ -180,7 +154,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, environment):
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, run_python):
     """A run in which some batches have a loss that is NaN."""
     workdir = tmp_path / "x"
     options = (
@@ -191,15 +165,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, environment):
         "--loop.save-every",
         "1",
     )
-    done = subprocess.run(
-        [sys.executable, "-c", POISON, *command(workdir, *options)[1:]],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run_python("-c", POISON, *command(workdir, *options))
     assert done.returncode == 1, done.stdout + done.stderr
     message = done.stderr.strip()
     assert re.match(r"error: reconstruction is nan at step \d+ \(completion phase\)", message)
@@ -210,7 +176,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, environment):
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(state))
 
 
-def test_outputs_of_a_run(whole, tmp_path, environment):
+def test_outputs_of_a_run(whole, tmp_path, run_python):
     workdir = shutil.copytree(whole, tmp_path / "x")
     trained = [line for line in lines(workdir) if line["phase"] != "validation"]
     assert all(
@@ -227,19 +193,11 @@ def test_outputs_of_a_run(whole, tmp_path, environment):
     assert np.asarray(Image.open(grids[0])).std() > 10
     assert list((workdir / "tensorboard").iterdir())
     assert json.loads((workdir / "config.json").read_text())["image_size"] == 16
-    again = run(workdir, environment, *FREEFORM)
+    again = run_python(*command(workdir, *FREEFORM))
     assert again.returncode == 0
     assert "complete" in again.stdout
 
-    scored = subprocess.run(
-        [sys.executable, "evaluate.py", "--workdir", str(workdir), "--limit", "20"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    scored = run_python("evaluate.py", "--workdir", str(workdir), "--limit", "20")
     assert scored.returncode == 0, scored.stderr[-2000:]
     assert "telea" in scored.stdout
     results = json.loads((workdir / "results.json").read_text())["rectangle-test"]
@@ -253,7 +211,7 @@ def test_outputs_of_a_run(whole, tmp_path, environment):
         "model",
     }
 
-    changed = run(workdir, environment, *FREEFORM, "--model.width", "8")
+    changed = run_python(*command(workdir, *FREEFORM, "--model.width", "8"))
     assert changed.returncode == 1
     assert "model.width: 4 -> 8" in changed.stderr
 
@@ -281,19 +239,19 @@ BAD = [
 def test_bad_input_is_explained_and_writes_nothing(options, message, tmp_path, call_program):
     (tmp_path / "EMPTY").mkdir()
     options = [option.replace("folder:", f"folder:{tmp_path}/") for option in options]
-    status, errors = call_program("train", *command(tmp_path / "x", *options)[2:])
+    status, errors = call_program("train", *command(tmp_path / "x", *options)[1:])
     assert status == 1
     assert message in errors
     assert len(errors.strip().splitlines()) <= 2, errors
     assert not (tmp_path / "x").exists()
 
 
-def test_data_that_are_not_prepared(tmp_path, environment):
+def test_data_that_are_not_prepared(tmp_path, run_python):
     """The last thing that can be wrong before anything is written: a process of its own."""
     home = tmp_path / "home"
     elsewhere = {"HOME": str(home), "TFDS_DATA_DIR": str(home / "tfds")}
     cifar100 = ("--data.sources", "cifar100", "--image-size", "32")
-    done = run(tmp_path / "x", environment | elsewhere, *cifar100)
+    done = run_python(*command(tmp_path / "x", *cifar100), **elsewhere)
     assert done.returncode == 1
     assert "cifar100" in done.stderr
     assert "Traceback" not in done.stderr
@@ -313,7 +271,7 @@ def test_a_batch_that_the_devices_cannot_share(tmp_path, run_python):
 def test_a_workdir_that_is_a_file_stays_as_it_is(tmp_path, call_program):
     path = tmp_path / "x"
     path.write_text("mine")
-    status, errors = call_program("train", *command(path)[2:])
+    status, errors = call_program("train", *command(path)[1:])
     assert status == 1
     assert "is a file" in errors
     assert path.read_text() == "mine"

@@ -2,14 +2,11 @@
 
 import io
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
-from support import ROOT
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from glcic_jax.training.writers import Writers
@@ -240,19 +237,12 @@ def test_a_terminal_gets_one_bar_with_messages_above(tmp_path, terminal):
     assert "\x1b[?25h" in text, "the cursor is shown again"
 
 
-def test_without_a_terminal_the_output_has_no_control_codes(tmp_path):
+def test_without_a_terminal_the_output_has_no_control_codes(tmp_path, run_python):
     program = (
         "import sys; from glcic_jax.training.writers import Writers\n"
         "with Writers(sys.argv[1], 9, 0) as w:\n"
         "    w.message('hello'); w.progress(1, 'joint', {'a': 1.0}, 2.0)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-        timeout=60,
-    )
+    done = run_python("-c", program, str(tmp_path))
     assert done.stdout == "hello\njoint 1/9  a 1  2 images/s  ? left\n"
     assert done.stderr == ""
