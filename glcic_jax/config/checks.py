@@ -72,6 +72,18 @@ def _check_masks(config: Config) -> None:
 
 def _check_model(config: Config) -> None:
     model = config.model
+    _require(
+        model.contrast == "absolute" or model.fill == "harmonic",
+        f"model.contrast {model.contrast} scales what is added to a smooth fill; set model.fill "
+        "harmonic, or model.contrast absolute",
+    )
+    _require(
+        model.contrast == "absolute"
+        or model.downsamples >= 2
+        or model.generator == "context_encoder",
+        f"model.contrast {model.contrast} takes statistics of cells of 4 pixels; set "
+        "model.downsamples to at least 2",
+    )
     if model.local_head == "patch":
         _require(
             model.discriminator == "local"

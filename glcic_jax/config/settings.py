@@ -20,6 +20,7 @@ from glcic_jax.config.rules import EVEN, SHARE_OF_SIDE, SHARES_OF_KINDS, SOURCES
 
 Fill = Literal["mean", "harmonic"]
 """What stands in a hole before a network sees it."""
+Contrast = Literal["absolute", "local"]
 
 Fusion = Literal["joint", "separate"]
 LocalHead = Literal["vector", "patch"]
@@ -111,8 +112,9 @@ class ModelConfig:
     """Channels of the generator's first layer; the paper's is 64."""
     downsamples: Annotated[int, Range(1, 5)] = 2
     """How often the generator halves the image; the paper's is 2. Not for context_encoder."""
-    dilations: Annotated[tuple[int, ...], Range(1, 1024)] = (2, 4, 8, 16)
-    """Rates of the dilated convolutions, in order; residual: one block each. Not for
+    dilations: Annotated[tuple[int, ...], Range(0, 1024)] = (2, 4, 8, 16)
+    """Rates of the dilated convolutions, in order; residual: one block each. 0: a 1x1 convolution,
+    all that is left of a rate whose outer taps no training image reaches. Not for
     context_encoder."""
     dilated_residual: bool = True
     """glcic: add the input of each dilated layer to its output (the paper does not)."""
@@ -121,6 +123,10 @@ class ModelConfig:
     fill: Fill = "harmonic"
     """What stands in the hole before the network sees it: the mean pixel (the paper), or the
     smooth solution of Laplace's equation, to which the network's output is then added."""
+    contrast: Contrast = "absolute"
+    """absolute: the network sees the image as it is. local: brightness and contrast of the known
+    pixels around are taken out of what it sees and put back into what it adds, so that flat
+    pictures stay flat and gray ones gray; needs fill harmonic."""
     batch_norm_momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     """Share of the old running statistics that each step keeps."""
     discriminator: Literal["context", "global", "local", "shared_patch"] = "context"

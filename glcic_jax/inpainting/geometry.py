@@ -176,12 +176,16 @@ class Extent(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Extents of each layer's input and of the final output; all static under `jit`.
+    """What is computed of each feature map; all static under `jit`.
+
+    `seen` is what the filled image must hold, with what statistics of it reach. `extents` are those
+    of each layer's input and of the final output; the first is of the filled image, too.
 
     Along an axis where `padded` is true the first extent reaches beyond the image, where every
     feature map must be zero, as the padding of a convolution is.
     """
 
+    seen: Extent
     extents: tuple[Extent, ...]
     padded: tuple[bool, bool]
 
@@ -204,7 +208,11 @@ def hole_cells(box: Box, cell: int, cells: tuple[int, int]) -> HoleCells:
 
 
 def plan_extents(
-    layers: Sequence[Layer], cell: int, size: tuple[int, int], cells: tuple[int, int]
+    layers: Sequence[Layer],
+    cell: int,
+    size: tuple[int, int],
+    cells: tuple[int, int],
+    reach: int = 0,
 ) -> Plan:
     """The extents that the output over a hole needs.
 
@@ -213,10 +221,12 @@ def plan_extents(
         cell: pixels a cell is wide.
         size: of the hole, in cells.
         cells: of the image.
+        reach: of the statistics that the network's first layer needs, in pixels.
     """
     capacity = [round_up(count * cell, GRID) // cell for count in cells]
+    needed = margins(layers, cell)
     extents = []
-    for margin in margins(layers, cell):
+    for margin in (needed[0] + -(-reach // cell), *needed):
         wanted = [length + 2 * margin for length in size]
         fitted = (
             length if length < count else full
@@ -225,13 +235,14 @@ def plan_extents(
         extents.append(Extent(margin, (next(fitted), next(fitted))))
     first = extents[0].size
     padded = tuple(first[axis] == capacity[axis] != cells[axis] for axis in (0, 1))
-    return Plan(tuple(extents), (padded[0], padded[1]))
+    return Plan(extents[0], tuple(extents[1:]), (padded[0], padded[1]))
 
 
 def extent_starts(plan: Plan, hole: HoleCells, cells: tuple[int, int]) -> np.ndarray:
-    """int32 starts_Ex2: the first cell of each extent along rows and along columns."""
-    margin_Ex1 = np.array([[extent.margin] for extent in plan.extents])
-    last_Ex2 = np.maximum(np.array(cells) - np.array([extent.size for extent in plan.extents]), 0)
+    """int32 starts_Ex2: the first cell of `seen`, then of each extent, along rows and columns."""
+    extents = (plan.seen, *plan.extents)
+    margin_Ex1 = np.array([[extent.margin] for extent in extents])
+    last_Ex2 = np.maximum(np.array(cells) - np.array([extent.size for extent in extents]), 0)
     return np.clip(np.array(hole.start) - margin_Ex1, 0, last_Ex2).astype(np.int32)
 
 

@@ -18,6 +18,7 @@ from jax import lax
 from glcic_jax.inpainting.geometry import Extent, Plan
 from glcic_jax.networks import operators
 from glcic_jax.networks.completion import to_image
+from glcic_jax.networks.contrast import REACH, local_contrast, normalised
 from glcic_jax.networks.folding import Folded
 from glcic_jax.networks.interface import Generator, Layer
 
@@ -39,17 +40,21 @@ def complete_partly(
         generator: the network's shape (static); one that has `layers`.
         plan: the extents (static).
         folded: its layers, see `folding.fold`.
-        filled_BxHxWx3: float32, the first extent of the image with its holes filled.
-        mask_BxHxWx1: float32, the same extent of the mask.
-        starts_Ex2: int32, the first cell of each extent, see `geometry.extent_starts`.
+        filled_BxHxWx3: float32, `plan.seen` of the image with its holes filled.
+        mask_BxHxWx1: float32, the same of the mask.
+        starts_Ex2: int32, see `geometry.extent_starts`.
         cells_2: int32, cells of the image.
 
     Returns:
         float32 output_BxHxWx3 in [0, 1], the last extent of the plan.
     """
     cell = generator.multiple
-    x = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1).astype(generator.dtype)
-    x = _zero_outside(x, plan, plan.extents[0], starts_Ex2[0], cells_2)
+    seen, scale_of_output = _see(generator, plan, filled_BxHxWx3, mask_BxHxWx1, starts_Ex2, cells_2)
+    starts = starts_Ex2[1:]
+    inner = (starts_Ex2[1] - starts_Ex2[0]) * cell
+    x = jnp.concatenate([seen, mask_BxHxWx1], -1).astype(generator.dtype)
+    x = _cut(x, inner, plan.extents[0], cell)
+    x = _zero_outside(x, plan, plan.extents[0], starts[0], cells_2)
     # How many pixels of the feature map a cell spans.
     scale = cell
     kept, kept_from = x, 0  # the input of the residual block, and the number of its extent
@@ -57,7 +62,7 @@ def complete_partly(
         have, want = plan.extents[number : number + 2]
         if layer.opens or layer.residual:
             kept, kept_from = x, number
-        offset = (starts_Ex2[number + 1] - starts_Ex2[number]) * scale
+        offset = (starts[number + 1] - starts[number]) * scale
         kernel, bias = (part.astype(generator.dtype) for part in folded[layer.name])
         y = _apply(layer, x, kernel, offset, scale, have, want) + bias
         scale = 2 * scale if layer.doubles else scale // layer.stride
@@ -65,13 +70,37 @@ def complete_partly(
             x = y.astype(jnp.float32)
             break
         y = y if layer.closes else nn.relu(y)
-        x = _zero_outside(y, plan, want, starts_Ex2[number + 1], cells_2)
+        x = _zero_outside(y, plan, want, starts[number + 1], cells_2)
         if layer.closes or layer.residual:
-            offset = (starts_Ex2[number + 1] - starts_Ex2[kept_from]) * scale
+            offset = (starts[number + 1] - starts[kept_from]) * scale
             x = x + _cut(kept, offset, want, scale)
     offset = (starts_Ex2[-1] - starts_Ex2[0]) * cell
     filled = _cut(filled_BxHxWx3, offset, plan.extents[-1], cell)
-    return to_image(generator.fill, filled, x, train=False)
+    if scale_of_output is not None:
+        scale_of_output = _cut(scale_of_output, offset, plan.extents[-1], cell)
+    return to_image(generator.fill, filled, x, scale_of_output, train=False)
+
+
+def _see(
+    generator: Generator,
+    plan: Plan,
+    filled_BxHxWx3: jax.Array,
+    mask_BxHxWx1: jax.Array,
+    starts_Ex2: jax.Array,
+    cells_2: jax.Array,
+) -> tuple[jax.Array, jax.Array | None]:
+    """`completion.seen_by_network` of a window, which may stick out of the image."""
+    if generator.contrast == "absolute":
+        return filled_BxHxWx3, None
+    ones = jnp.ones_like(mask_BxHxWx1)
+    inside = _zero_outside(ones, plan, plan.seen, starts_Ex2[0], cells_2)
+    found = local_contrast(filled_BxHxWx3, mask_BxHxWx1, inside)
+    return normalised(filled_BxHxWx3, found), found.scale
+
+
+def reach(generator: Generator) -> int:
+    """Pixels around what the first layer reads that decide how it sees it."""
+    return 0 if generator.contrast == "absolute" else REACH
 
 
 def chain(generator: Generator) -> tuple[Layer, ...]:

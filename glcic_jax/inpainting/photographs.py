@@ -17,7 +17,7 @@ from glcic_jax.imaging.fills import Frame, harmonic_fill
 from glcic_jax.imaging.values import to_uint8
 from glcic_jax.inpainting import geometry
 from glcic_jax.inpainting.geometry import Box, Plan, Span, cut
-from glcic_jax.inpainting.partial import chain, complete_partly
+from glcic_jax.inpainting.partial import chain, complete_partly, reach
 from glcic_jax.inpainting.prepared import Prepared
 from glcic_jax.inpainting.small_images import SMALL, fill_small
 from glcic_jax.runtime import devices
@@ -48,17 +48,17 @@ def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
 def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, hole_HxW: np.ndarray) -> None:
     """Complete an image in place."""
     cell = prepared.cell
-    layers = chain(prepared.generator)
+    layers, beyond = chain(prepared.generator), reach(prepared.generator)
     cells = (-(-hole_HxW.shape[0] // cell), -(-hole_HxW.shape[1] // cell))
     # As `images.pad_to_multiple`, but only a window's share of it is ever made for the image.
     size = (cells[0] * cell, cells[1] * cell)
     hole = cut(hole_HxW[None, ..., None], (Span(0, size[0]), Span(0, size[1])))[0, ..., 0]
-    boxes = geometry.hole_boxes(hole, cell * geometry.margins(layers, cell)[0])
+    boxes = geometry.hole_boxes(hole, cell * geometry.margins(layers, cell)[0] + beyond)
     known = _Canvas(image_HxWx3, hole)
     patches = [(box, _fill_patch(prepared, known, box)) for box in boxes]
     for box in boxes:
         where = geometry.hole_cells(box, cell, cells)
-        plan = geometry.plan_extents(layers, cell, where.size, cells)
+        plan = geometry.plan_extents(layers, cell, where.size, cells, beyond)
         starts_Ex2 = geometry.extent_starts(plan, where, cells)
         output = _complete_window(prepared, plan, known, patches, starts_Ex2, cells)
         top, left = (int(start) * cell for start in starts_Ex2[-1])
@@ -112,7 +112,7 @@ def _complete_window(
     cells: tuple[int, int],
 ) -> np.ndarray:
     """The output over the hole's region, in the dtype of the image (or float32 for floats)."""
-    start, size, cell = starts_Ex2[0], plan.extents[0].size, prepared.cell
+    start, size, cell = starts_Ex2[0], plan.seen.size, prepared.cell
     spans = (
         Span(int(start[0]) * cell, size[0] * cell),
         Span(int(start[1]) * cell, size[1] * cell),

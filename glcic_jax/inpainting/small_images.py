@@ -16,7 +16,7 @@ from glcic_jax.imaging.fills import Frame, harmonic_fill, mean_fill
 from glcic_jax.imaging.values import to_uint8, to_unit
 from glcic_jax.inpainting import geometry
 from glcic_jax.inpainting.geometry import Plan, Span, cut
-from glcic_jax.inpainting.partial import chain, complete_partly
+from glcic_jax.inpainting.partial import chain, complete_partly, reach
 from glcic_jax.inpainting.prepared import Prepared
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
@@ -46,8 +46,8 @@ def lay_out(generator: Generator, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndar
     height, width = hole_BxHxW.shape[1:]
     cell = generator.multiple
     cells = (-(-height // cell), -(-width // cell))
-    plan = geometry.plan_extents(chain(generator), cell, cells, cells)
-    rows, columns = plan.extents[0].size
+    plan = geometry.plan_extents(chain(generator), cell, cells, cells, reach(generator))
+    rows, columns = plan.seen.size
     spans = (Span(0, rows * cell), Span(0, columns * cell))
     return Canvas(
         plan,
@@ -87,7 +87,7 @@ def complete_canvas(
         filled = harmonic_fill(image, mask, mean_pixel, frame=frame)
     else:
         filled = mean_fill(image, mask, mean_pixel)
-    starts_Ex2 = jnp.zeros((len(plan.extents), 2), jnp.int32)
+    starts_Ex2 = jnp.zeros((1 + len(plan.extents), 2), jnp.int32)
     return complete_partly(generator, plan, folded, filled, mask, starts_Ex2, cells_2)
 
 

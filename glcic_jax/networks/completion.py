@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Fill
+from glcic_jax.config.settings import Contrast, Fill
 from glcic_jax.imaging.fills import harmonic_fill, mean_fill
+from glcic_jax.networks.contrast import local_contrast, normalised, restored
 from glcic_jax.networks.interface import Layer
 from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv, NormReLU
 
@@ -25,6 +26,9 @@ class CompletionNetwork(nn.Module):
     sigmoid, as in the paper. "harmonic": the smooth solution of Laplace's equation; the output is
     that surface plus the last layer, which starts at zero, clipped to [0, 1] outside training.
 
+    With `contrast` "local" the network sees the filled image without its local brightness and
+    contrast, and what it adds is scaled by them, see `networks/contrast.py`.
+
     The mean pixel of the training set is part of the variables: `constants/mean_pixel`.
     """
 
@@ -33,6 +37,7 @@ class CompletionNetwork(nn.Module):
     dilations: tuple[int, ...] = (2, 4, 8, 16)
     dilated_residual: bool = False
     fill: Fill = "mean"
+    contrast: Contrast = "absolute"
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
@@ -65,14 +70,15 @@ class CompletionNetwork(nn.Module):
         fill = harmonic_fill if self.fill == "harmonic" else mean_fill
         filled_BxHxWx3 = fill(image_BxHxWx3, mask_BxHxWx1, mean_pixel)
 
-        x = kept = jnp.concatenate([filled_BxHxWx3, mask_BxHxWx1], -1)
+        seen_BxHxWx3, scale = seen_by_network(self.contrast, filled_BxHxWx3, mask_BxHxWx1)
+        x = kept = jnp.concatenate([seen_BxHxWx3, mask_BxHxWx1], -1)
         for layer in self.layers():
             kept = x if layer.opens or layer.residual else kept
             y = self._apply(layer, x, train)
             x = kept + y if layer.closes or layer.residual else y
 
         last = Conv(3, dtype=self.dtype, zero_init=self.fill == "harmonic", name="output")
-        return to_image(self.fill, filled_BxHxWx3, last(x), train=train)
+        return to_image(self.fill, filled_BxHxWx3, last(x), scale, train=train)
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers but the last, the 3x3 `output`, in order."""
@@ -83,7 +89,7 @@ class CompletionNetwork(nn.Module):
             encoder.append(Layer(f"down{level}", features, stride=2))
             encoder.append(Layer(f"down{level}_conv", features))
         dilated = [
-            Layer(f"dilated{number}", top, dilation=rate, residual=self.dilated_residual)
+            _dilated(f"dilated{number}", top, rate)._replace(residual=self.dilated_residual)
             for number, rate in enumerate(self.dilations, start=1)
         ]
         decoder = []
@@ -133,7 +139,7 @@ class ResidualNetwork(CompletionNetwork):
             encoder.append(Layer(f"down{level}", self.width * 2**level, stride=2))
         blocks = []
         for number, rate in enumerate(self.dilations, start=1):
-            blocks.append(Layer(f"block{number}_dilated", top, dilation=rate, opens=True))
+            blocks.append(_dilated(f"block{number}_dilated", top, rate)._replace(opens=True))
             blocks.append(Layer(f"block{number}_conv", top, closes=True))
         decoder = []
         for level in range(self.downsamples, 0, -1):
@@ -144,8 +150,37 @@ class ResidualNetwork(CompletionNetwork):
         return (*encoder, *blocks, Layer("merge", top), *decoder)
 
 
+def _dilated(name: str, features: int, rate: int) -> Layer:
+    """A 3x3 convolution of that rate; of rate 0 it has no taps but the middle one."""
+    return Layer(name, features, dilation=rate) if rate else Layer(name, features, size=1)
+
+
+def seen_by_network(
+    contrast: Contrast, filled_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
+) -> tuple[jax.Array, jax.Array | None]:
+    """What a network's first layer reads beside the mask, and the scale of what it adds.
+
+    Args:
+        contrast: see `CompletionNetwork`.
+        filled_BxHxWx3: float32 in [0, 1], the image with its hole filled.
+        mask_BxHxWx1: float32, 1 is the hole.
+
+    Returns:
+        float32 image_BxHxWx3, and scale_BxHxWx3 for `to_image` or None.
+    """
+    if contrast == "absolute":
+        return filled_BxHxWx3, None
+    found = local_contrast(filled_BxHxWx3, mask_BxHxWx1)
+    return normalised(filled_BxHxWx3, found), found.scale
+
+
 def to_image(
-    fill: Fill, filled_BxHxWx3: jax.Array, last_BxHxWx3: jax.Array, *, train: bool
+    fill: Fill,
+    filled_BxHxWx3: jax.Array,
+    last_BxHxWx3: jax.Array,
+    scale_BxHxWx3: jax.Array | None = None,
+    *,
+    train: bool,
 ) -> jax.Array:
     """A network's image from its last layer; see `CompletionNetwork` for both kinds.
 
@@ -153,6 +188,7 @@ def to_image(
         fill: what stood in the hole before.
         filled_BxHxWx3: float32 in [0, 1], the image with its hole filled so.
         last_BxHxWx3: float32 or bfloat16, of the layer `output`.
+        scale_BxHxWx3: see `contrast.restored`; None where the network adds absolute values.
         train: leave values outside [0, 1] as they are, so that they have a gradient.
 
     Returns:
@@ -161,5 +197,7 @@ def to_image(
     last_BxHxWx3 = last_BxHxWx3.astype(jnp.float32)
     if fill == "mean":
         return nn.sigmoid(last_BxHxWx3)
+    if scale_BxHxWx3 is not None:
+        last_BxHxWx3 = restored(last_BxHxWx3, scale_BxHxWx3)
     completed = filled_BxHxWx3 + last_BxHxWx3
     return completed if train else jnp.clip(completed, 0.0, 1.0)

@@ -10,9 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Fill
+from glcic_jax.config.settings import Contrast, Fill
 from glcic_jax.imaging.fills import harmonic_fill, mean_fill
-from glcic_jax.networks.completion import to_image
+from glcic_jax.networks.completion import seen_by_network, to_image
 from glcic_jax.networks.layers import Conv, ConvTranspose, NormReLU
 
 
@@ -28,6 +28,7 @@ class ContextEncoder(nn.Module):
     width: int = 64
     bottleneck: int = 512
     fill: Fill = "mean"
+    contrast: Contrast = "absolute"
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
@@ -63,7 +64,8 @@ class ContextEncoder(nn.Module):
         fill = harmonic_fill if self.fill == "harmonic" else mean_fill
         filled_BxSxSx3 = fill(image_BxSxSx3, mask_BxSxSx1, mean_pixel)
 
-        x = jnp.concatenate([filled_BxSxSx3, mask_BxSxSx1], -1)
+        seen_BxSxSx3, scale = seen_by_network(self.contrast, filled_BxSxSx3, mask_BxSxSx1)
+        x = jnp.concatenate([seen_BxSxSx3, mask_BxSxSx1], -1)
         widths = [self.width * min(2**level, 8) for level in range(self.downsamples)]
         for level, features in enumerate(widths, start=1):
             x = Conv(features, 5, stride=2, use_bias=False, dtype=self.dtype, name=f"down{level}")(
@@ -80,7 +82,7 @@ class ContextEncoder(nn.Module):
             x = ConvTranspose(features, dtype=self.dtype, name=f"up{level}")(x)
             x = self._norm(f"up{level}_norm", x, train)
         last = Conv(3, dtype=self.dtype, zero_init=self.fill == "harmonic", name="output")
-        return to_image(self.fill, filled_BxSxSx3, last(x), train=train)
+        return to_image(self.fill, filled_BxSxSx3, last(x), scale, train=train)
 
     def _norm(self, name: str, x: jax.Array, train: bool) -> jax.Array:
         return NormReLU(self.momentum, self.dtype, self.axis_name, name=name)(x, train=train)

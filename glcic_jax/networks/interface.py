@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Fill
+from glcic_jax.config.settings import Contrast, Fill
 
 
 class Layer(NamedTuple):
@@ -52,6 +52,10 @@ class Generator(Protocol):
     def fill(self) -> Fill:
         """What it puts into the hole first, and how its last layer becomes an image; see
         `completion.to_image`."""
+
+    @property
+    def contrast(self) -> Contrast:
+        """What its first layer sees of the filled image, see `completion.seen_by_network`."""
 
     @property
     def dtype(self) -> jnp.dtype:

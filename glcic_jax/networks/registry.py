@@ -140,6 +140,7 @@ def _common(config: Config, axis_name: str | None) -> dict[str, Any]:
     return {
         "width": model.width,
         "fill": model.fill,
+        "contrast": model.contrast,
         "momentum": model.batch_norm_momentum,
         "dtype": jnp.dtype(model.compute_dtype),
         "axis_name": axis_name,
@@ -183,7 +184,13 @@ def _check_batch(config: Config) -> None:
         )
 
 
-_RESIDUAL_FIELDS = ("model.width", "model.downsamples", "model.dilations", "model.fill")
+_RESIDUAL_FIELDS = (
+    "model.width",
+    "model.downsamples",
+    "model.dilations",
+    "model.fill",
+    "model.contrast",
+)
 _GENERATORS: dict[str, GeneratorEntry] = {
     "glcic": GeneratorEntry(
         _build_glcic, (*_RESIDUAL_FIELDS, "model.dilated_residual"), _check_downsamples
@@ -191,7 +198,7 @@ _GENERATORS: dict[str, GeneratorEntry] = {
     "residual": GeneratorEntry(_build_residual, _RESIDUAL_FIELDS, _check_downsamples),
     "context_encoder": GeneratorEntry(
         _build_context_encoder,
-        ("image_size", "model.width", "model.bottleneck", "model.fill"),
+        ("image_size", "model.width", "model.bottleneck", "model.fill", "model.contrast"),
         _check_batch,
     ),
 }

@@ -26,10 +26,10 @@ SIDE = 32
 
 
 @functools.cache
-def trained(name: str, seed: int = 0):
+def trained(name: str, seed: int = 0, contrast: str = "absolute"):
     """A narrow generator in which every array counts, as after training."""
-    config = Config(model=ModelConfig(width=4, dilations=(2, 4), bottleneck=8))
-    config = replace(config, model={"generator": name})
+    config = Config(model=ModelConfig(width=4, dilations=(2, 0), bottleneck=8))
+    config = replace(config, model={"generator": name, "contrast": contrast})
     generator = registry.build_generator(config)
     image, mask = jnp.zeros((1, SIDE, SIDE, 3)), jnp.zeros((1, SIDE, SIDE, 1))
     variables = initialise(generator, jax.random.key(seed), image, mask)
@@ -68,9 +68,10 @@ def require_alike(completed_u8, wanted, mask):
     assert (difference == 0).mean() > 0.999
 
 
+@pytest.mark.parametrize("contrast", ["absolute", "local"])
 @pytest.mark.parametrize("name", NAMES)
-def test_small_images_in_a_batch_and_as_scored(name):
-    generator, variables = trained(name)
+def test_small_images_in_a_batch_and_as_scored(name, contrast):
+    generator, variables = trained(name, contrast=contrast)
     image, mask = images(40)
     unit = image.astype(np.float32) / 255
     wanted = np.asarray(whole(generator, variables, unit, mask))
@@ -84,9 +85,10 @@ def test_small_images_in_a_batch_and_as_scored(name):
     assert (scored == filled).mean() > 0.9999, "batches of other sizes round alike but for a bit"
 
 
+@pytest.mark.parametrize("contrast", ["absolute", "local"])
 @pytest.mark.parametrize("name", [name for name in NAMES if trained(name)[0].image_size is None])
-def test_photographs_by_windows_and_as_scored(name):
-    generator, variables = trained(name)
+def test_photographs_by_windows_and_as_scored(name, contrast):
+    generator, variables = trained(name, contrast=contrast)
     image, mask = images(2, side=300)
     unit = image.astype(np.float32) / 255
     wanted = np.asarray(whole(generator, variables, unit, mask))
@@ -98,6 +100,22 @@ def test_photographs_by_windows_and_as_scored(name):
     completer = model_completer(generator, variables)
     np.testing.assert_array_equal(completer(image, mask), filled)
     np.testing.assert_array_equal(completer(image[1:], mask[1:]), filled[1:])
+
+
+@pytest.mark.parametrize("side", [SIDE, 300])
+@pytest.mark.parametrize("name", NAMES)
+def test_local_contrast_keeps_flat_pictures_flat_and_gray_ones_gray(name, side):
+    generator, variables = trained(name, contrast="local")
+    if generator.image_size not in (None, side):
+        return
+    image, mask = images(2, side)
+    for colour in ((0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 30, 90)):
+        flat = np.broadcast_to(np.uint8(colour), image.shape)
+        np.testing.assert_array_equal(inpaint_fn(generator, variables, flat, mask), flat)
+    gray = np.repeat(image[..., 1:2], 3, -1)
+    completed = inpaint_fn(generator, variables, gray, mask)
+    assert np.ptp(completed, axis=-1).max() == 0
+    assert (completed != gray).any()
 
 
 def test_threads_with_networks_of_their_own_get_their_own_results():
