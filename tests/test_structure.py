@@ -42,6 +42,8 @@ def imported_modules(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "glcic_jax":
             home = node.module.removeprefix("glcic_jax").removeprefix(".")
             for alias in node.names:
+                if not home and alias.name == "__version__":
+                    continue
                 inner = f"{home}.{alias.name}".removeprefix(".")
                 found.add(inner if inner in NAMES else home)
         elif isinstance(node, ast.Import):

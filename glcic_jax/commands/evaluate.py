@@ -6,11 +6,13 @@ With `--report` any number of runs is compared on identical images and holes.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from glcic_jax.commands import evaluate_photographs
 from glcic_jax.commands.command_line import ALONE, JobOptions, job, parse
 from glcic_jax.config.scoring import STANDARD, Scoring
 from glcic_jax.errors import UserError
@@ -23,6 +25,7 @@ class Arguments:
     One run: prints a table, writes a picture grid to WORKDIR/results-PROTOCOL-SPLIT.png and the
     scores to WORKDIR/results.json under the key PROTOCOL-SPLIT; what else that file holds stays.
     With --report: writes a page that compares the runs, a Markdown table and results.json there.
+    On whole photographs: glcic-jax evaluate photographs --help.
     """
 
     workdir: tuple[Path, ...]
@@ -38,6 +41,10 @@ class Arguments:
 
 def main() -> None:
     """Read the command line, then load what is slow to import."""
+    if sys.argv[1:2] == ["photographs"]:
+        sys.argv = [f"{sys.argv[0]} photographs", *sys.argv[2:]]
+        evaluate_photographs.main()
+        return
     arguments = parse(Arguments, description=Arguments.__doc__)
     if arguments.report is None and len(arguments.workdir) != 1:
         raise UserError(

@@ -47,3 +47,13 @@ SOURCES = Rule(_wrong_sources)
 SHARES_OF_KINDS = Rule(_wrong_shares)
 SHARE_OF_SIDE = Rule(_wrong_window)
 """Above 0 and at most 1."""
+
+
+def _wrong_limit(limit: int | None) -> str | None:
+    if limit is None or limit >= 1:
+        return None
+    return f" is {limit}; it must be at least 1, or left out for all images"
+
+
+LIMIT = Rule(_wrong_limit)
+"""How many images to use, from the first; None: all."""

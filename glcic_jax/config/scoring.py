@@ -10,7 +10,8 @@ from typing import Annotated, Literal, get_args
 
 import tyro
 
-from glcic_jax.config.fields import Range, Rule, check_fields
+from glcic_jax.config.fields import Range, check_fields
+from glcic_jax.config.rules import LIMIT
 from glcic_jax.errors import UserError
 
 HoleProtocol = Literal["rectangle", "center", "freeform", "pixels"]
@@ -19,12 +20,6 @@ HoleProtocol = Literal["rectangle", "center", "freeform", "pixels"]
 PROTOCOLS: tuple[HoleProtocol, ...] = get_args(HoleProtocol)
 
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
-
-
-def _wrong_limit(limit: int | None) -> str | None:
-    if limit is None or limit >= 1:
-        return None
-    return f" is {limit}; it must be at least 1, or left out for all images"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +35,7 @@ class Scoring:
     """Start of the random holes; the same seed gives every method and run the same holes."""
     batch_size: Annotated[int, Range(1)] = 64
     """Images in memory at once. The scores don't depend on it."""
-    limit: Annotated[int | None, Rule(_wrong_limit)] = None
+    limit: Annotated[int | None, LIMIT] = None
     """Score only so many images, from the first."""
     methods: tuple[Method, ...] = (
         "mean_pixel",

@@ -181,11 +181,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def split_paths(root: str, split: str) -> list[str]:
-    """Paths in the folder, sorted, of the image files that belong to a split.
+def list_images(root: str) -> list[str]:
+    """Paths of all image files below a folder, in the order of their names.
 
     Raises:
-        UserError: the folder does not exist, is a file, has no images or none in this split.
+        UserError: the folder does not exist, is a file, or has no images.
     """
     if not os.path.isdir(root):
         what = "is a file" if os.path.exists(root) else "does not exist"
@@ -195,6 +195,16 @@ def split_paths(root: str, split: str) -> list[str]:
         raise UserError(
             f"folder:{root} has no images; expected files that end in {', '.join(SUFFIXES)}"
         )
+    return paths
+
+
+def split_paths(root: str, split: str) -> list[str]:
+    """Paths in the folder, sorted, of the image files that belong to a split.
+
+    Raises:
+        UserError: the folder does not exist, is a file, has no images or none in this split.
+    """
+    paths = list_images(root)
     tops = [_split_of_directory(path.split("/")[0]) if "/" in path else None for path in paths]
     pool = paths
     if any(tops):

@@ -1,0 +1,156 @@
+"""Whole photographs, completed by generators and by classical fills, and scored in the hole."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from glcic_jax.data.folder import list_images, to_rgb
+from glcic_jax.errors import UserError
+from glcic_jax.evaluation.intervals import Interval, Paired, compare, mean_interval
+from glcic_jax.evaluation.metrics import PSNR_CAP
+from glcic_jax.evaluation.photograph_holes import draw_hole
+from glcic_jax.imaging.classical import classical_fills
+from glcic_jax.imaging.fills import Frame, harmonic_fill
+from glcic_jax.imaging.values import blank, to_float, to_uint8
+from glcic_jax.inpainting.generators import load_generator
+from glcic_jax.inpainting.inpaint import inpaint_fn
+
+Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""uint8 image_HxWx3, bool mask_HxW -> uint8 image_HxWx3."""
+
+BASELINE = "harmonic"
+"""The fill that all others are compared with: the smooth surface that networks start from."""
+
+_GRAY = np.full(3, 0.5, np.float32)
+_GRID = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What one method reached with one kind of hole."""
+
+    method: str
+    holes: str
+    count: int
+    psnr: Interval
+    over_baseline: Paired
+    seconds: float
+    """Median of a photograph; the first ones compile."""
+
+
+def open_photographs(directory: Path, limit: int | None) -> list[np.ndarray]:
+    """uint8 image_HxWx3 of the photographs below a directory, by their paths in order.
+
+    Raises:
+        UserError: there is no such directory, or no photograph in it.
+    """
+    paths = list_images(str(directory))[:limit]
+    photos = []
+    for path in paths:
+        try:
+            with Image.open(directory / path) as image:
+                photos.append(np.asarray(to_rgb(image)))
+        except Exception as error:  # a damaged file can raise almost anything in a decoder
+            raise UserError(f"{directory / path} can't be read: {error}") from error
+    return photos
+
+
+def open_methods(generators: Sequence[str], fills: Sequence[str]) -> dict[str, Fill]:
+    """Fills by name: the baseline, the classical ones named, and generators as `load_generator`
+    takes them.
+
+    Raises:
+        UserError: there is no such generator, or it completes one size only.
+    """
+    methods: dict[str, Fill] = {BASELINE: fill_harmonic}
+    classical = classical_fills(_GRAY)
+    for name in fills:
+        methods.setdefault(name, functools.partial(_one, classical[name]))
+    for name in generators:
+        generator, variables = load_generator(name)
+        if generator.image_size is not None:
+            raise UserError(
+                f"{name} completes images of {generator.image_size} pixels a side only; name a "
+                "generator that completes any size"
+            )
+        methods[name] = functools.partial(inpaint_fn, generator, variables)
+    return methods
+
+
+def score(
+    photos: Sequence[np.ndarray], methods: Mapping[str, Fill], kind: str, seed: int
+) -> list[Row]:
+    """Complete every photograph that is large enough with every method.
+
+    Args:
+        photos: uint8 image_HxWx3 each.
+        methods: by name, the baseline among them; none sees what the hole hides.
+        kind: of the holes, see `photograph_holes.check_kind`.
+        seed: of the holes.
+
+    Returns:
+        One row for each method; none where no photograph is large enough.
+    """
+    psnr: dict[str, list[float]] = {name: [] for name in methods}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for index, photo in enumerate(photos):
+        mask = draw_hole(kind, seed, index, photo.shape[:2])
+        if mask is None:
+            continue
+        blanked = blank(photo, mask[..., None])
+        for name, fill in methods.items():
+            started = time.perf_counter()
+            completed = fill(blanked, mask)
+            seconds[name].append(time.perf_counter() - started)
+            psnr[name].append(_hole_psnr(photo, completed, mask))
+    if not psnr[BASELINE]:
+        return []
+    scores = {name: np.array(values) for name, values in psnr.items()}
+    return [
+        Row(
+            name,
+            kind,
+            len(values),
+            mean_interval(values),
+            compare(values, scores[BASELINE]),
+            float(np.median(seconds[name])),
+        )
+        for name, values in scores.items()
+    ]
+
+
+def fill_harmonic(image_HxWx3: np.ndarray, mask_HxW: np.ndarray) -> np.ndarray:
+    """The harmonic fill of a whole uint8 photograph with a bool mask."""
+    height, width = mask_HxW.shape
+    pad = ((0, -height % _GRID), (0, -width % _GRID))
+    image = np.pad(image_HxWx3, (*pad, (0, 0)), mode="edge")
+    mask = np.pad(mask_HxW, pad)
+    frame_3 = np.array([height, width, max(height, width)], np.int32)
+    filled = np.asarray(_harmonic(image[None], mask[None, ..., None], frame_3))
+    return np.where(mask_HxW[..., None], filled[0, :height, :width], image_HxWx3)
+
+
+@jax.jit
+def _harmonic(image: jax.Array, mask: jax.Array, frame_3: jax.Array) -> jax.Array:
+    unit, hole = to_float(image), mask.astype(jnp.float32)
+    return to_uint8(harmonic_fill(unit, hole, jnp.asarray(_GRAY), frame=Frame(*frame_3)))
+
+
+def _one(completer: Any, image_HxWx3: np.ndarray, mask_HxW: np.ndarray) -> np.ndarray:
+    return completer(image_HxWx3[None], mask_HxW[None, ..., None].astype(np.float32))[0]
+
+
+def _hole_psnr(truth: np.ndarray, completed: np.ndarray, mask: np.ndarray) -> float:
+    difference = (truth[mask].astype(np.float64) - completed[mask]) / 255
+    error = float(np.mean(difference**2))
+    return PSNR_CAP if error == 0 else min(PSNR_CAP, -10 * float(np.log10(error)))
