@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from glcic_jax.config.saved import from_json
 from glcic_jax.config.settings import Config
+from glcic_jax.errors import UserError
 from glcic_jax.inpainting.generator_files import load_file, load_pretrained, require_variables_of
 from glcic_jax.networks.interface import Generator
-from glcic_jax.networks.registry import build_generator
-from glcic_jax.runtime.workdir import Which, load_config
+from glcic_jax.networks.registry import build_generator, generator_differences
+from glcic_jax.runtime.workdir import CONFIG_NAME, Which, load_config
 
 
 class Run(NamedTuple):
@@ -38,12 +39,22 @@ def load_run(workdir: str | Path, which: Which = "best") -> Run:
     config = load_config(workdir)
     with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
         step, variables, saved = checkpoints.restore_generator(which)
-    config = config if saved is None else from_json(saved)
+    _require_same_network(workdir, config, saved)
     generator = build_generator(config)
     require_variables_of(
         generator, config, variables, f"the checkpoint of step {step} in {workdir}"
     )
     return Run(config, generator, variables, step)
+
+
+def _require_same_network(workdir: Path, config: Config, saved: str | None) -> None:
+    """The run's config.json may be edited, such as where its images are; not its network."""
+    fields = generator_differences(from_json(saved), config) if saved else []
+    if fields:
+        raise UserError(
+            f"{workdir / CONFIG_NAME} names another network than the checkpoint holds "
+            f"({'; '.join(fields)}); give it the old values again"
+        )
 
 
 def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Generator, Any]:

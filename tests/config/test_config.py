@@ -50,7 +50,9 @@ WRONG = [
     ({"augment": {"flip": 1.5}}, "augment.flip is 1.5"),
     ({"model": {"width": 5}}, "model.width is 5; it must be even"),
     ({"model": {"downsamples": 0}}, "model.downsamples is 0"),
-    ({"model": {"dilations": (2, 0)}}, "model.dilations is 0"),
+    ({"model": {"dilations": (2, -1)}}, "model.dilations is -1"),
+    ({"model": {"contrast": "local", "fill": "mean"}}, "set model.fill harmonic"),
+    ({"model": {"contrast": "local", "downsamples": 1}}, "model.downsamples to at least 2"),
     ({"losses": {"joint_weight": -1.0}}, "losses.joint-weight is -1"),
     (
         {"losses": {"joint_weight": 0.0, "adversarial_ratio": 0.5}},

@@ -15,7 +15,7 @@ from glcic_jax.commands import export
 from glcic_jax.config.settings import Config, ModelConfig, PhaseConfig
 from glcic_jax.errors import UserError
 from glcic_jax.inpainting import generator_files
-from glcic_jax.inpainting.generators import Run
+from glcic_jax.inpainting.generators import Run, load_run
 from glcic_jax.networks.registry import build_generator
 from glcic_jax.training.loop import train
 
@@ -143,6 +143,13 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_
         chex.assert_trees_all_close(loaded[kind], variables[kind], atol=1e-6)
     path.unlink()
     train(workdir, short)
+    saved = workdir / "config.json"
+    text = saved.read_text()
+    saved.write_text(text.replace('"photos"', '"folder:elsewhere"'))
+    assert load_run(workdir).config.data.sources == ("folder:elsewhere",), "images may move"
+    saved.write_text(text.replace('"width": 4', '"width": 8', 1))
+    with pytest.raises(UserError, match=r"names another network .*model\.width: 4 -> 8"):
+        load_generator(workdir)
 
 
 def test_another_network_is_no_start(config, variables, tmp_path):
