@@ -8,6 +8,7 @@ that are meant to help. `tests/commands/test_tyro_errors.py` fails when the box 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import re
 from collections.abc import Callable
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 _FRAME = " │╭╮╰╯\t"
 _RULE = "───"
+_OPTION = re.compile(r"--[\w.-]+")
 
 
 def plainly(parse: Callable[[], T]) -> T:
@@ -50,7 +52,13 @@ def condense(box: str) -> str:
     paragraphs = [text for text in (*paragraphs, " ".join(current)) if text]
     message = paragraphs[0] if paragraphs else "the command line is not understood"
     # Of an option that is known, what follows is its description.
-    unknown = "nrecognized" in message
-    suggested = re.findall(r"--[\w.-]+", " ".join(paragraphs[1:-1])) if unknown else []
-    hint = f"did you mean {suggested[0]}? " if suggested else ""
+    typed = _OPTION.search(message) if "nrecognized" in message else None
+    near = (
+        difflib.get_close_matches(
+            typed.group(), _OPTION.findall(" ".join(paragraphs[1:-1])), n=1, cutoff=0
+        )
+        if typed
+        else []
+    )
+    hint = f"did you mean {near[0]}? " if near else ""
     return f"{message}\n{hint}--help describes every option"
