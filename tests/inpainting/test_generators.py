@@ -110,7 +110,7 @@ def test_the_packages_generator_beats_its_own_start(photo_crops):
     """On real crops, none of them CIFAR's, its fill is nearer to the truth than the smooth one."""
     from glcic_jax.imaging.classical import classical_fills
 
-    assert generator_files.names() == ["cifar100"]
+    assert generator_files.names() == ["cifar100", "photographs"]
     generator, variables = load_generator("cifar100")
     mask = np.zeros(photo_crops.shape[:3], np.float32)
     mask[:, 9:21, 10:20] = 1

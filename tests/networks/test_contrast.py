@@ -108,6 +108,20 @@ def test_a_window_gives_what_the_whole_gives(photo):
         np.testing.assert_allclose(part[kept], expected[:, rows, columns], atol=1e-5)
 
 
+def test_where_hardly_anything_is_known_nothing_is_added(photo):
+    """In the middle of a hole of 112 pixels; in one of 24 the scale is that of no hole at all."""
+    found = {}
+    for side in (0, 24, 112):
+        mask = hole(photo.shape, 80 - side // 2, 100 - side // 2, side)
+        filled = harmonic_fill(photo, mask, GRAY)
+        found[side] = np.asarray(local_contrast(filled, mask).scale)[0, 80, 100, 0]
+    assert found[112] < 0.02 * found[0]
+    assert found[24] == pytest.approx(found[0], rel=0.5)
+    wide = hole(photo.shape, 24, 44, 112)
+    scale = local_contrast(harmonic_fill(photo, wide, GRAY), wide).scale
+    assert np.asarray(scale)[0, 26, 100, 0] > 0.3 * found[0], "near the rim it still is"
+
+
 def test_luma_and_chroma_turn_back(photo):
     there = contrast.to_luma_chroma(jnp.asarray(photo))
     np.testing.assert_allclose(contrast.from_luma_chroma(there), photo, atol=1e-6)
