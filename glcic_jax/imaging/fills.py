@@ -14,6 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.lax import slice_in_dim
 
+_LONGEST_WAVE = 32
+"""Cells; the sweeps of each level smooth what is shorter."""
+
 
 class Frame(NamedTuple):
     """Where a window lies in the image that it was cut from; integers, or int32 scalars.
@@ -98,17 +101,19 @@ def _solve(
 
 def _relax(surface: jax.Array, is_known: jax.Array, sweeps: int, frame: Frame) -> jax.Array:
     """Chebyshev-accelerated Jacobi sweeps (Golub & Varga 1961) over the pixels not known."""
-    # Spectral radius of the plain sweep for a hole half as large as the level; for a larger one
-    # the acceleration is weaker, never unstable.
-    cosine = jnp.cos if isinstance(frame.side, jax.Array) else math.cos
-    radius = cosine(math.pi / (frame.side / 2 + 1))
+    # Spectral radius of the plain sweep for a hole half as large as the level, but no larger than
+    # these many sweeps can smooth: errors of longer waves are left to the coarser levels. With the
+    # radius of a hole of 256 pixels they would take no error below 0.98 of what it was.
+    is_array = isinstance(frame.side, jax.Array)
+    cosine, least = (jnp.cos, jnp.minimum) if is_array else (math.cos, min)
+    radius = cosine(math.pi / (least(frame.side, _LONGEST_WAVE) / 2 + 1))
     weights = [1.0, 1 / (1 - radius**2 / 2)]
     while len(weights) < sweeps:
         weights.append(1 / (1 - radius**2 * weights[-1] / 4))
 
     def sweep(surfaces, weight):
         before, now = surfaces
-        after = weight * (_neighbour_mean(now, frame) - before) + before
+        after = weight * (neighbour_mean(now, frame) - before) + before
         return (now, jnp.where(is_known, now, after)), None
 
     (_, surface), _ = jax.lax.scan(sweep, (surface, surface), jnp.asarray(weights[:sweeps]))
@@ -136,7 +141,8 @@ def _double(image: jax.Array, axis: int, length: int | jax.Array) -> jax.Array:
     return jnp.stack(pairs, axis + 1).reshape(shape)
 
 
-def _neighbour_mean(image: jax.Array, frame: Frame) -> jax.Array:
+def neighbour_mean(image: jax.Array, frame: Frame) -> jax.Array:
+    """Mean of each pixel's four neighbours, image_BxHxWxC; beyond the border, the pixel itself."""
     up, down = _before(image, 1), _after(image, 1, frame.height)
     left, right = _before(image, 2), _after(image, 2, frame.width)
     return 0.25 * (up + down + left + right)
