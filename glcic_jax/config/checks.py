@@ -84,6 +84,11 @@ def _check_model(config: Config) -> None:
         f"model.contrast {model.contrast} takes statistics of cells of 4 pixels; set "
         "model.downsamples to at least 2",
     )
+    _require(
+        model.deepest == 0 or model.fill == "harmonic",
+        f"model.deepest {model.deepest:g} completes deep holes from coarse to fine, which starts "
+        "from a smooth fill; set model.fill harmonic, or model.deepest 0",
+    )
     if model.local_head == "patch":
         _require(
             model.discriminator == "local"

@@ -105,9 +105,9 @@ class ModelConfig:
     """The networks' shapes."""
 
     generator: str = "glcic"
-    """The network that completes: glcic (the paper's), residual (the extension's), context_encoder,
-    which has a bottleneck and completes images of one size only, or one that
-    `networks.registry.register_generator` was told of."""
+    """The network that completes: glcic (the paper's), residual (the extension's), skip (residual
+    blocks at every size, for photographs), context_encoder, which has a bottleneck and completes
+    images of one size only, or one that `networks.registry.register_generator` was told of."""
     width: Annotated[int, Range(4, 4096), EVEN] = 32
     """Channels of the generator's first layer; the paper's is 64."""
     downsamples: Annotated[int, Range(1, 5)] = 2
@@ -127,6 +127,10 @@ class ModelConfig:
     """absolute: the network sees the image as it is. local: brightness and contrast of the known
     pixels around are taken out of what it sees and put back into what it adds, so that flat
     pictures stay flat and gray ones gray; needs fill harmonic."""
+    deepest: Annotated[float, Range(0, 1000)] = 0.0
+    """Distance in pixels from the middle of a hole to the nearest known pixel up to which the
+    network completes it in one pass. A deeper hole is completed at half the size first, or at half
+    of that, and the network goes on from there. 0: everything in one pass. Needs fill harmonic."""
     batch_norm_momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     """Share of the old running statistics that each step keeps."""
     discriminator: Literal["context", "global", "local", "shared_patch"] = "context"

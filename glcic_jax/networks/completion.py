@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from glcic_jax.config.settings import Contrast, Fill
 from glcic_jax.imaging.fills import harmonic_fill, mean_fill
+from glcic_jax.imaging.values import composite
 from glcic_jax.networks.contrast import local_contrast, normalised, restored
 from glcic_jax.networks.interface import Layer
 from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv, NormReLU
@@ -38,6 +39,7 @@ class CompletionNetwork(nn.Module):
     dilated_residual: bool = False
     fill: Fill = "mean"
     contrast: Contrast = "absolute"
+    deepest: float = 0.0
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
@@ -53,7 +55,12 @@ class CompletionNetwork(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array, *, train: bool
+        self,
+        image_BxHxWx3: jax.Array,
+        mask_BxHxWx1: jax.Array,
+        *,
+        train: bool,
+        start_BxHxWx3: jax.Array | None = None,
     ) -> jax.Array:
         """Complete `image` where `mask` is 1.
 
@@ -62,20 +69,24 @@ class CompletionNetwork(nn.Module):
                 by `multiple`.
             mask_BxHxWx1: float32, 1 is the hole.
             train: use (and update) the batch's statistics instead of the running ones.
+            start_BxHxWx3: float32 in [0, 1], read in the hole: what stands there first. None:
+                `fill`.
 
         Returns:
             float32 image_BxHxWx3, the network's raw output over the whole image.
         """
         mean_pixel = self.variable("constants", "mean_pixel", lambda: jnp.full(3, 0.5)).value
-        fill = harmonic_fill if self.fill == "harmonic" else mean_fill
-        filled_BxHxWx3 = fill(image_BxHxWx3, mask_BxHxWx1, mean_pixel)
-
+        filled_BxHxWx3 = fill_first(
+            self.fill, image_BxHxWx3, mask_BxHxWx1, mean_pixel, start_BxHxWx3
+        )
         seen_BxHxWx3, scale = seen_by_network(self.contrast, filled_BxHxWx3, mask_BxHxWx1)
         x = kept = jnp.concatenate([seen_BxHxWx3, mask_BxHxWx1], -1)
+        results: dict[str, jax.Array] = {}
         for layer in self.layers():
             kept = x if layer.opens or layer.residual else kept
             y = self._apply(layer, x, train)
-            x = kept + y if layer.closes or layer.residual else y
+            y = y + results[layer.adds] if layer.adds else y
+            x = results[layer.name] = kept + y if layer.closes or layer.residual else y
 
         last = Conv(3, dtype=self.dtype, zero_init=self.fill == "harmonic", name="output")
         return to_image(self.fill, filled_BxHxWx3, last(x), scale, train=train)
@@ -139,8 +150,7 @@ class ResidualNetwork(CompletionNetwork):
             encoder.append(Layer(f"down{level}", self.width * 2**level, stride=2))
         blocks = []
         for number, rate in enumerate(self.dilations, start=1):
-            blocks.append(_dilated(f"block{number}_dilated", top, rate)._replace(opens=True))
-            blocks.append(Layer(f"block{number}_conv", top, closes=True))
+            blocks += _block(f"block{number}", top, rate)
         decoder = []
         for level in range(self.downsamples, 0, -1):
             features = self.width * 2 ** (level - 1)
@@ -150,9 +160,57 @@ class ResidualNetwork(CompletionNetwork):
         return (*encoder, *blocks, Layer("merge", top), *decoder)
 
 
+class SkipNetwork(CompletionNetwork):
+    """Residual blocks at every size on the way up, with sums across from the way down.
+
+    Made for holes of every kind in photographs. After U-Net (Ronneberger et al. 2015,
+    arXiv:1505.04597), but features of equal size are added, as in LinkNet (Chaurasia & Culurciello
+    2017, arXiv:1707.03718): what is known around missing pixels reaches the output at its own
+    size. The way down is plain, so that a small hole, of which it reads the widest surroundings,
+    stays cheap.
+    """
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers but the last, the 3x3 `output`, in order."""
+        layers = [Layer("entry", self.width, size=5)]
+        for level in range(1, self.downsamples + 1):
+            layers.append(Layer(f"down{level}", self.width * 2**level, stride=2))
+        across = [layer.name for layer in layers]
+        for number, rate in enumerate(self.dilations, start=1):
+            layers += _block(f"block{number}", self.width * 2**self.downsamples, rate)
+        for level in range(self.downsamples, 0, -1):
+            features = self.width * 2 ** (level - 1)
+            up = Layer(f"up{level}", features, doubles="interpolated", adds=across[level - 1])
+            layers += [up, *_block(f"up{level}_block", features, 1)]
+        return tuple(layers)
+
+
+def _block(name: str, features: int, rate: int) -> list[Layer]:
+    """A residual block: a dilated convolution, then one that starts at zero."""
+    opens = _dilated(f"{name}_dilated", features, rate)._replace(opens=True)
+    return [opens, Layer(f"{name}_conv", features, closes=True)]
+
+
 def _dilated(name: str, features: int, rate: int) -> Layer:
     """A 3x3 convolution of that rate; of rate 0 it has no taps but the middle one."""
     return Layer(name, features, dilation=rate) if rate else Layer(name, features, size=1)
+
+
+def fill_first(
+    fill: Fill,
+    image_BxHxWx3: jax.Array,
+    mask_BxHxWx1: jax.Array,
+    mean_pixel: jax.Array,
+    start_BxHxWx3: jax.Array | None = None,
+) -> jax.Array:
+    """What a network starts from: float32 image_BxHxWx3 with its hole filled.
+
+    Arguments as of `CompletionNetwork`; `mean_pixel` is float32 of shape (3,).
+    """
+    if start_BxHxWx3 is not None:
+        return composite(start_BxHxWx3, image_BxHxWx3, mask_BxHxWx1)
+    smooth = harmonic_fill if fill == "harmonic" else mean_fill
+    return smooth(image_BxHxWx3, mask_BxHxWx1, mean_pixel)
 
 
 def seen_by_network(

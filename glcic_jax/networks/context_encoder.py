@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from glcic_jax.config.settings import Contrast, Fill
-from glcic_jax.imaging.fills import harmonic_fill, mean_fill
-from glcic_jax.networks.completion import seen_by_network, to_image
+from glcic_jax.networks.completion import fill_first, seen_by_network, to_image
 from glcic_jax.networks.layers import Conv, ConvTranspose, NormReLU
 
 
@@ -34,6 +33,11 @@ class ContextEncoder(nn.Module):
     axis_name: str | None = None
 
     @property
+    def deepest(self) -> float:
+        """Everything in one pass: no image is half the size of this one."""
+        return 0.0
+
+    @property
     def downsamples(self) -> int:
         """How often the image is halved: down to 4 to 7 pixels."""
         return max(1, (self.image_size // 4).bit_length() - 1)
@@ -48,7 +52,12 @@ class ContextEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image_BxSxSx3: jax.Array, mask_BxSxSx1: jax.Array, *, train: bool
+        self,
+        image_BxSxSx3: jax.Array,
+        mask_BxSxSx1: jax.Array,
+        *,
+        train: bool,
+        start_BxHxWx3: jax.Array | None = None,
     ) -> jax.Array:
         """Complete `image` where `mask` is 1; arguments and result as for `CompletionNetwork`.
 
@@ -61,9 +70,9 @@ class ContextEncoder(nn.Module):
                 f"pixels; got {image_BxSxSx3.shape[1]} x {image_BxSxSx3.shape[2]}"
             )
         mean_pixel = self.variable("constants", "mean_pixel", lambda: jnp.full(3, 0.5)).value
-        fill = harmonic_fill if self.fill == "harmonic" else mean_fill
-        filled_BxSxSx3 = fill(image_BxSxSx3, mask_BxSxSx1, mean_pixel)
-
+        filled_BxSxSx3 = fill_first(
+            self.fill, image_BxSxSx3, mask_BxSxSx1, mean_pixel, start_BxHxWx3
+        )
         seen_BxSxSx3, scale = seen_by_network(self.contrast, filled_BxSxSx3, mask_BxSxSx1)
         x = jnp.concatenate([seen_BxSxSx3, mask_BxSxSx1], -1)
         widths = [self.width * min(2**level, 8) for level in range(self.downsamples)]

@@ -19,6 +19,8 @@ CELL = 4
 _SIGMA = 4.0
 _RADIUS = 8
 """Standard deviation and radius of the Gaussian window, in cells."""
+CELL_SUMS = 9
+"""Numbers of a cell, see `cell_sums`."""
 REACH = (_RADIUS + 2) * CELL
 """Pixels on every side that a pixel's statistics depend on."""
 
@@ -65,20 +67,51 @@ def local_contrast(
         The statistics. They are homogeneous: those of `a x + b` have the mean `a m + b` and `a`
         times the deviations, but for the noise that is taken off.
     """
-    weight = 1.0 - (1.0 - _HOLE_WEIGHT) * mask_BxHxWx1
-    if inside_BxHxWx1 is not None:
-        weight = weight * inside_BxHxWx1
-    else:
-        inside_BxHxWx1 = jnp.ones_like(weight)
-    # No division by zero where a window holds nothing of the image.
-    norm = jnp.maximum(_smooth(weight), 1e-6)
-    has_any = (_cell_means(inside_BxHxWx1) > 0).astype(jnp.float32)
+    return contrast_of_cells(cell_sums(filled_BxHxWx3, mask_BxHxWx1, inside_BxHxWx1))
+
+
+def cell_sums(
+    filled_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array, inside_BxHxWx1: jax.Array | None = None
+) -> jax.Array:
+    """What `contrast_of_cells` needs to know of each cell of an image, from its pixels alone.
+
+    Arguments as of `local_contrast`. Returns:
+        float32 cells_BxhxwxC with C = `CELL_SUMS`; all zeros where nothing is inside.
+    """
+    inside = jnp.ones_like(mask_BxHxWx1) if inside_BxHxWx1 is None else inside_BxHxWx1
+    weight = (1.0 - (1.0 - _HOLE_WEIGHT) * mask_BxHxWx1) * inside
     # About the middle of the range, where squares round least.
     image = filled_BxHxWx3 - 0.5
-    mean = _smooth(weight * image) / norm
-    square = _smooth(weight * jnp.square(to_luma_chroma(image))) / norm
+    square = jnp.square(to_luma_chroma(image))
+    known = inside - mask_BxHxWx1 * inside
+    return _cell_means(
+        jnp.concatenate([weight * image, weight * square, weight, inside, known], -1)
+    )
+
+
+def contrast_of_cells(cells_BxhxwxC: jax.Array, border: int = 0) -> Contrast:
+    """`local_contrast` from the sums of an image's cells.
+
+    Args:
+        cells_BxhxwxC: float32, see `cell_sums`.
+        border: cells on every side that are read, but whose own contrast is not wanted.
+    """
+    smooth = _smooth(cells_BxhxwxC)
+    edge = max(border - 1, 0)  # one more cell than wanted, to interpolate
+    smooth, inside_Bxhxwx1 = (
+        x[:, edge : x.shape[1] - edge, edge : x.shape[2] - edge]
+        for x in (smooth, cells_BxhxwxC[..., 7:8])
+    )
+    has_any = (inside_Bxhxwx1 > 0).astype(jnp.float32)
+    # No division by zero where a window holds nothing of the image.
+    norm, inside = (jnp.maximum(smooth[..., k : k + 1], 1e-6) for k in (6, 7))
+    mean, square = smooth[..., :3] / norm, smooth[..., 3:6] / norm
     variance = jnp.maximum(square - jnp.square(to_luma_chroma(mean)) - _NOISE, 0.0)
-    mean, variance = _enlarge(mean, has_any) + 0.5, _enlarge(variance, has_any)
+    share = smooth[..., 8:] / inside
+    found = _enlarge(jnp.concatenate([mean, variance, share], -1), has_any)
+    if border:
+        found = found[:, CELL:-CELL, CELL:-CELL]
+    mean, variance, share = found[..., :3] + 0.5, found[..., 3:6], found[..., 6:]
     # The mean variance of R, G and B, were Y, Co and Cg uncorrelated: Y + 2/3 Co + Cg.
     shares = jnp.array([1.0, 2 / 3, 1.0])
     total = jnp.sqrt(jnp.sum(variance * shares, -1, keepdims=True))
@@ -86,8 +119,6 @@ def local_contrast(
     # The common contrast, faded out where a channel has next to none of its own, and where hardly
     # anything around is known: what a network says there is a guess.
     scale = total * channel / (channel + _FADE * total + 1e-6) / _GAIN
-    known = _smooth(inside_BxHxWx1 - mask_BxHxWx1 * inside_BxHxWx1)
-    share = _enlarge(known / jnp.maximum(_smooth(inside_BxHxWx1), 1e-6), has_any)
     return Contrast(mean, total, scale * jnp.minimum(share / _ENOUGH, 1.0) ** 2)
 
 
@@ -132,10 +163,10 @@ def _cell_means(x_BxHxWxC: jax.Array) -> jax.Array:
     return cells.mean((2, 4))
 
 
-def _smooth(x_BxHxWxC: jax.Array) -> jax.Array:
-    """Means over cells, then the Gaussian over them; zeros outside: x_BxhxwxC."""
-    cells = _cell_means(x_BxHxWxC)
-    return _separable(_gaussian(cells.shape[1]), _gaussian(cells.shape[2]), cells)
+def _smooth(cells_BxhxwxC: jax.Array) -> jax.Array:
+    """The Gaussian over cells, zeros outside: cells_BxhxwxC."""
+    height, width = cells_BxhxwxC.shape[1:3]
+    return _separable(_gaussian(height), _gaussian(width), cells_BxhxwxC)
 
 
 def _enlarge(x_BxhxwxC: jax.Array, has_any_Bxhxwx1: jax.Array) -> jax.Array:

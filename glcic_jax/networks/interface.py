@@ -28,6 +28,8 @@ class Layer(NamedTuple):
     closes: bool = False
     """The last layer of a residual block: a convolution with a bias, neither normalised nor
     rectified, to which the input of the block is added."""
+    adds: str = ""
+    """Name of an earlier layer of the same size and features whose result is added to its own."""
 
 
 class Generator(Protocol):
@@ -58,6 +60,11 @@ class Generator(Protocol):
         """What its first layer sees of the filled image, see `completion.seen_by_network`."""
 
     @property
+    def deepest(self) -> float:
+        """Depth in pixels of the deepest hole that it completes in one pass; 0: any. See
+        `inpainting/coarse_to_fine.py`."""
+
+    @property
     def dtype(self) -> jnp.dtype:
         """Type of its convolutions; parameters and statistics are float32."""
 
@@ -71,7 +78,13 @@ class Generator(Protocol):
         """
 
     def __call__(
-        self, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array, /, *, train: bool
+        self,
+        image_BxHxWx3: jax.Array,
+        mask_BxHxWx1: jax.Array,
+        /,
+        *,
+        train: bool,
+        start_BxHxWx3: jax.Array | None = None,
     ) -> jax.Array:
         """Complete `image` where `mask` is 1.
 
@@ -80,6 +93,8 @@ class Generator(Protocol):
                 by `multiple`, and are `image_size` if it is a number.
             mask_BxHxWx1: float32, 1 is the hole.
             train: use (and update) the batch's statistics instead of the running ones.
+            start_BxHxWx3: float32 in [0, 1], read in the hole: what stands there first, such as a
+                completion at half the size. None: `fill`.
 
         Returns:
             float32 image_BxHxWx3, the raw output over the whole image; in [0, 1] unless `train`.

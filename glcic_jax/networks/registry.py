@@ -17,7 +17,7 @@ from glcic_jax.config.checks import check
 from glcic_jax.config.saved import flatten
 from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
-from glcic_jax.networks.completion import CompletionNetwork, ResidualNetwork
+from glcic_jax.networks.completion import CompletionNetwork, ResidualNetwork, SkipNetwork
 from glcic_jax.networks.context_encoder import ContextEncoder
 from glcic_jax.networks.interface import Generator
 
@@ -152,6 +152,7 @@ def _build_glcic(config: Config, axis_name: str | None) -> Generator:
     return CompletionNetwork(
         downsamples=model.downsamples,
         dilations=model.dilations,
+        deepest=model.deepest,
         dilated_residual=model.dilated_residual,
         **_common(config, axis_name),
     )
@@ -160,7 +161,20 @@ def _build_glcic(config: Config, axis_name: str | None) -> Generator:
 def _build_residual(config: Config, axis_name: str | None) -> Generator:
     model = config.model
     return ResidualNetwork(
-        downsamples=model.downsamples, dilations=model.dilations, **_common(config, axis_name)
+        downsamples=model.downsamples,
+        dilations=model.dilations,
+        deepest=model.deepest,
+        **_common(config, axis_name),
+    )
+
+
+def _build_skip(config: Config, axis_name: str | None) -> Generator:
+    model = config.model
+    return SkipNetwork(
+        downsamples=model.downsamples,
+        dilations=model.dilations,
+        deepest=model.deepest,
+        **_common(config, axis_name),
     )
 
 
@@ -196,6 +210,7 @@ _GENERATORS: dict[str, GeneratorEntry] = {
         _build_glcic, (*_RESIDUAL_FIELDS, "model.dilated_residual"), _check_downsamples
     ),
     "residual": GeneratorEntry(_build_residual, _RESIDUAL_FIELDS, _check_downsamples),
+    "skip": GeneratorEntry(_build_skip, _RESIDUAL_FIELDS, _check_downsamples),
     "context_encoder": GeneratorEntry(
         _build_context_encoder,
         ("image_size", "model.width", "model.bottleneck", "model.fill", "model.contrast"),

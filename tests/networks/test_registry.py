@@ -36,6 +36,7 @@ class Toy(nn.Module):
     image_size: int | None = None
     multiple: int = 2
     fill: Fill = "mean"
+    deepest: float = 0.0
     dtype: jnp.dtype = jnp.float32
 
     def layers(self) -> None:
@@ -124,7 +125,10 @@ WRONG = [
         "image-size 36 does not divide by 8, which model.generator context_encoder.*32 and 40",
     ),
     ({"model": {"generator": "context_encoder"}, "data": {"batch_size": 1}}, "batch-size is 1"),
-    ({"model": {"generator": "glcicc"}}, "'glcicc'; choose one of glcic, residual, context_enc"),
+    (
+        {"model": {"generator": "glcicc"}},
+        "'glcicc'; choose one of glcic, residual, skip, context_enc",
+    ),
     ({"model": {"width": 5}}, "model.width is 5"),
 ]
 
@@ -185,7 +189,7 @@ def test_only_fields_that_the_generator_reads_tell_it_from_another():
     assert generator_differences(encoder, other) == ["image_size: 32 -> 64"]
 
 
-@pytest.mark.parametrize("name", ["glcic", "residual", "context_encoder"])
+@pytest.mark.parametrize("name", ["glcic", "residual", "skip", "context_encoder"])
 def test_a_field_that_an_entry_does_not_name_changes_no_parameter(name):
     """And one that it names changes the shapes or the kind of the network."""
     base = replace(Config(), model={"generator": name, "width": 4, "bottleneck": 8})
