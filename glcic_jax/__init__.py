@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from glcic_jax.config.presets import PRESETS as PRESETS
     from glcic_jax.config.settings import Config as Config
     from glcic_jax.errors import UserError as UserError
+    from glcic_jax.inpainting.coarse_to_fine import complete as complete
     from glcic_jax.inpainting.generators import load_generator as load_generator
-    from glcic_jax.inpainting.inpaint import complete as complete
     from glcic_jax.inpainting.inpaint import inpaint_fn as inpaint_fn
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ _HOME = {
     "PRESETS": "config.presets",
     "Config": "config.settings",
     "UserError": "errors",
-    "complete": "inpainting.inpaint",
+    "complete": "inpainting.coarse_to_fine",
     "inpaint_fn": "inpainting.inpaint",
     "load_generator": "inpainting.generators",
 }

@@ -15,7 +15,7 @@ from glcic_jax.imaging.batches import in_fixed_batches
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.imaging.values import composite, to_float, to_uint8
 from glcic_jax.inpainting import photographs, small_images
-from glcic_jax.inpainting.inpaint import complete
+from glcic_jax.inpainting.coarse_to_fine import complete
 from glcic_jax.inpainting.prepared import Prepared, prepare
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
@@ -50,15 +50,15 @@ def model_completer(generator: Generator, variables: Any, mesh: Mesh | None = No
         if prepared is None:
             shared = jax.device_put((image_u8, mask), sharding)
             return _complete_whole(generator, mesh, variables, *shared)
-        plan, image, hole, cells_2 = small_images.lay_out(generator, image_u8, mask[..., 0] > 0.5)
+        image, hole, cells_2 = small_images.lay_out(generator, image_u8, mask[..., 0] > 0.5)
         shared = jax.device_put((image, hole), sharding)
         arrays = jax.device_put((prepared.folded, prepared.mean_pixel, cells_2), everywhere)
-        completed, finite = _complete_small(generator, plan, mesh, arrays, *shared)
+        completed, finite = _complete_small(generator, mesh, arrays, *shared)
         height, width = image_u8.shape[1:3]
         return completed[:, :height, :width], finite
 
     def completer(image_u8: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        if prepared is not None and max(image_u8.shape[1:3]) > small_images.SMALL:
+        if prepared is not None and not photographs.is_small(generator, mask[..., 0] > 0.5):
             completed, finite = _complete_large(prepared, image_u8, mask)
         else:
             rows = _ROWS_PER_DEVICE * mesh.size
@@ -84,17 +84,15 @@ def _complete_large(
     return np.where(mask > 0.5, rounded, image_u8), finite
 
 
-@functools.partial(devices.jit, static_argnums=(0, 1, 2))
+@functools.partial(devices.jit, static_argnums=(0, 1))
 def _complete_small(
-    generator: Generator, plan: Any, mesh: Mesh, arrays: Any, image: jax.Array, hole: jax.Array
+    generator: Generator, mesh: Mesh, arrays: Any, image: jax.Array, hole: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """uint8 completed canvases, and whether each one's values were finite, bool[B]."""
 
     def on_one_device(arrays: Any, image: jax.Array, hole: jax.Array) -> Any:
         folded, mean_pixel, cells_2 = arrays
-        output = small_images.complete_canvas(
-            generator, plan, folded, mean_pixel, image, hole, cells_2
-        )
+        output = small_images.complete_canvas(generator, folded, mean_pixel, image, hole, cells_2)
         return _in_8_bits(output, image, hole.astype(jnp.float32))
 
     return _shared_out(on_one_device, mesh)(arrays, image, hole)

@@ -1,14 +1,13 @@
-"""Which parts of a photograph its holes can see: geometry on the host, NumPy and integers only.
+"""Which windows of a photograph its holes need: geometry on the host, NumPy and integers only.
 
-A pixel of the output depends on the pixels within the network's receptive field, and a layer near
-the output on far fewer cells than a layer near the input. `plan_extents` works out how much of each
-layer's input a hole needs; `partial.py` computes just that. Lengths are in pixels, or in
-cells: a cell is a pixel of the coarsest feature map, `2**downsamples` pixels wide.
+Everything is computed in square windows of a few fixed sizes, so that photographs of all sizes
+share the same programs. A window's output is a tile, its input the tile with a margin on every
+side, as wide as what is computed can see. Lengths are in pixels, or in cells: a cell is a pixel of
+the network's coarsest feature map, `2**downsamples` pixels wide.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,10 +16,9 @@ import numpy as np
 
 from glcic_jax.networks.interface import Layer
 
-GRID = 32
-"""Sizes are rounded up to multiples of this many pixels, so that few programs are compiled."""
-
-_MOST_BOXES = 32
+TILES = (3, 8, 32, 64)
+"""Sides of the network's tiles, in cells. The smallest holds any hole of 9 pixels where a cell has
+4; the others are multiples of each other."""
 
 
 class Box(NamedTuple):
@@ -31,219 +29,42 @@ class Box(NamedTuple):
     bottom: int
     right: int
 
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.bottom - self.top, self.right - self.left
 
-    def union(self, other: Box) -> Box:
-        """The smallest box that contains both."""
-        low, high = np.minimum(self, other), np.maximum(self, other)
-        return Box(int(low[0]), int(low[1]), int(high[2]), int(high[3]))
+class Tile(NamedTuple):
+    """A square of the image; in cells for the network, in pixels for a fill."""
 
-    def gap(self, other: Box) -> int:
-        """The longer of the two distances, along rows and along columns, between the boxes."""
-        down = max(other.top - self.bottom, self.top - other.bottom)
-        across = max(other.left - self.right, self.left - other.right)
-        return max(down, across, 0)
+    side: int
+    top: int
+    left: int
 
 
-# --- Holes ----------------------------------------------------------------------------------------
-
-
-def hole_boxes(mask_HxW: np.ndarray, reach: int) -> list[Box]:
-    """Boxes that contain all holes, near holes in one box.
-
-    Two boxes become one if the fill of one hole may depend on the other hole, or if that makes
-    their windows smaller.
+def hole_groups(hole_HxW: np.ndarray, reach: int) -> list[Box]:
+    """Boxes of holes, such that no hole outside a box is within `reach` pixels of the box's holes.
 
     Args:
-        mask_HxW: bool, True is the hole.
-        reach: how far the network sees in each direction, in pixels.
+        hole_HxW: bool, True is the hole.
+        reach: in pixels; holes of two boxes may be up to three times as far apart.
     """
-    boxes = _separate_boxes(mask_HxW)
-
-    def cost(box: Box) -> int:
-        sides = (
-            min(side + 2 * reach, limit)
-            for side, limit in zip(box.sides, mask_HxW.shape, strict=True)
-        )
-        return int(np.prod(list(sides)))
-
-    def belong_together(one: Box, other: Box) -> bool:
-        # The fill of a hole of shorter side s starts from cells of up to 2s pixels and reads two
-        # of them; a hole of shorter side s is itself missing from cells of up to s pixels.
-        if one.gap(other) <= 4 * min(*one.sides, *other.sides):
-            return True
-        return cost(one.union(other)) <= cost(one) + cost(other)
-
-    merged = True
-    while merged:
-        merged = False
-        for one, other in itertools.combinations(boxes, 2):
-            if belong_together(one, other):
-                boxes.remove(one)
-                boxes.remove(other)
-                boxes.append(one.union(other))
-                merged = True
-                break
-    return boxes
-
-
-def _separate_boxes(mask: np.ndarray) -> list[Box]:
-    """One box for each cluster of holes; coarse blocks keep thousands of specks to a few boxes."""
-    side = 8
-    while True:
-        rows, columns = (-(-length // side) for length in mask.shape)
-        padded = np.zeros((rows * side, columns * side), bool)
-        padded[: mask.shape[0], : mask.shape[1]] = mask
-        blocks = padded.reshape(rows, side, columns, side).any((1, 3))
-        bytes_of_blocks: Any = blocks.astype(np.uint8)
-        count, _, stats, _ = cv2.connectedComponentsWithStats(bytes_of_blocks, connectivity=8)
-        if count - 1 <= _MOST_BOXES:
-            break
-        side *= 2
+    blocks: Any = _any_in_blocks(hole_HxW, reach).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(blocks, connectivity=8)
     boxes = []
-    # The first component is what is no hole; of the others: left, top, width, height, area.
-    for left, top, width, height, _ in side * stats[1:]:
-        rows_in, columns_in = np.nonzero(padded[top : top + height, left : left + width])
+    for number, (left, top, width, height, _) in enumerate(stats[1:], start=1):
+        rows = slice(top * reach, (top + height) * reach)
+        columns = slice(left * reach, (left + width) * reach)
+        own = labels[top : top + height, left : left + width] == number
+        used = hole_HxW[rows, columns]
+        own = own.repeat(reach, 0).repeat(reach, 1)[: used.shape[0], : used.shape[1]]
+        row, column = (np.flatnonzero((used & own).any(axis)) for axis in (1, 0))
+        first, start = int(top * reach), int(left * reach)
         boxes.append(
             Box(
-                int(top + rows_in.min()),
-                int(left + columns_in.min()),
-                int(top + rows_in.max() + 1),
-                int(left + columns_in.max() + 1),
+                first + int(row[0]),
+                start + int(column[0]),
+                first + int(row[-1]) + 1,
+                start + int(column[-1]) + 1,
             )
         )
     return boxes
-
-
-# --- The fill ---------------------------------------------------------------------------------
-
-
-class Span(NamedTuple):
-    """Along one axis, `length` pixels from `start` on. The end may lie outside the image."""
-
-    start: int
-    length: int
-
-
-def fill_window(box: Box, size: tuple[int, int]) -> tuple[Span, Span]:
-    """The window in which the harmonic fill of a hole is that of the whole image.
-
-    The fill is solved on grids of cells of 1, 2, 4, ... pixels; from the first grid on in which no
-    cell fits into the hole, all cells around it are known, whatever lies farther away. The window
-    holds two such cells on every side, and starts where one starts.
-
-    Args:
-        box: of the hole.
-        size: height and width of the image.
-    """
-    cell = 2 ** min(box.sides).bit_length()
-    spans = []
-    for low, high, limit in zip(box[:2], box[2:], size, strict=True):
-        start = max(0, low // cell - 2) * cell
-        length = round_up(_bucket(high - low) + 5 * cell, GRID)
-        whole = Span(0, round_up(limit, GRID))
-        spans.append(Span(start, length) if length < whole.length else whole)
-    return spans[0], spans[1]
-
-
-def cut(array_BxHxWxC: np.ndarray, spans: tuple[Span, Span]) -> np.ndarray:
-    """A window; rows and columns beyond the end repeat the last one. A view where it can be."""
-    rows, columns = spans
-    part = array_BxHxWxC[
-        :, rows.start : rows.start + rows.length, columns.start : columns.start + columns.length
-    ]
-    bottom, right = rows.length - part.shape[1], columns.length - part.shape[2]
-    if not (bottom or right):
-        return part
-    return np.pad(part, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
-
-
-# --- The network ------------------------------------------------------------------------------
-
-
-class Extent(NamedTuple):
-    """What is computed of one feature map, in cells, along rows and along columns.
-
-    `size` is static. The extent starts `margin` cells before the hole's, moved into the image if it
-    sticks out.
-    """
-
-    margin: int
-    size: tuple[int, int]
-
-
-class Plan(NamedTuple):
-    """What is computed of each feature map; all static under `jit`.
-
-    `seen` is what the filled image must hold, with what statistics of it reach. `extents` are those
-    of each layer's input and of the final output; the first is of the filled image, too.
-
-    Along an axis where `padded` is true the first extent reaches beyond the image, where every
-    feature map must be zero, as the padding of a convolution is.
-    """
-
-    seen: Extent
-    extents: tuple[Extent, ...]
-    padded: tuple[bool, bool]
-
-
-class HoleCells(NamedTuple):
-    """A hole in an image, along rows and along columns, in cells."""
-
-    start: tuple[int, int]
-    size: tuple[int, int]
-
-
-def hole_cells(box: Box, cell: int, cells: tuple[int, int]) -> HoleCells:
-    """The cells of a hole, their number rounded up to one of few, within the image."""
-    starts, sizes = [], []
-    for low, high, limit in zip(box[:2], box[2:], cells, strict=True):
-        size = min(_bucket(high - low // cell * cell) // cell, round_up(limit * cell, GRID) // cell)
-        starts.append(max(0, min(low // cell, limit - size)))
-        sizes.append(size)
-    return HoleCells((starts[0], starts[1]), (sizes[0], sizes[1]))
-
-
-def plan_extents(
-    layers: Sequence[Layer],
-    cell: int,
-    size: tuple[int, int],
-    cells: tuple[int, int],
-    reach: int = 0,
-) -> Plan:
-    """The extents that the output over a hole needs.
-
-    Args:
-        layers: all but the 3x3 output layer.
-        cell: pixels a cell is wide.
-        size: of the hole, in cells.
-        cells: of the image.
-        reach: of the statistics that the network's first layer needs, in pixels.
-    """
-    capacity = [round_up(count * cell, GRID) // cell for count in cells]
-    needed = margins(layers, cell)
-    extents = []
-    for margin in (needed[0] + -(-reach // cell), *needed):
-        wanted = [length + 2 * margin for length in size]
-        fitted = (
-            length if length < count else full
-            for length, count, full in zip(wanted, cells, capacity, strict=True)
-        )
-        extents.append(Extent(margin, (next(fitted), next(fitted))))
-    first = extents[0].size
-    padded = tuple(first[axis] == capacity[axis] != cells[axis] for axis in (0, 1))
-    return Plan(extents[0], tuple(extents[1:]), (padded[0], padded[1]))
-
-
-def extent_starts(plan: Plan, hole: HoleCells, cells: tuple[int, int]) -> np.ndarray:
-    """int32 starts_Ex2: the first cell of `seen`, then of each extent, along rows and columns."""
-    extents = (plan.seen, *plan.extents)
-    margin_Ex1 = np.array([[extent.margin] for extent in extents])
-    last_Ex2 = np.maximum(np.array(cells) - np.array([extent.size for extent in extents]), 0)
-    return np.clip(np.array(hole.start) - margin_Ex1, 0, last_Ex2).astype(np.int32)
 
 
 def margins(layers: Sequence[Layer], cell: int) -> list[int]:
@@ -266,8 +87,152 @@ def round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
-def _bucket(length: int) -> int:
-    """A length that few others share: at most a third and 32 pixels larger."""
-    if length <= 128:
-        return round_up(length, 32)
-    return round_up(length, 2 ** (length.bit_length() - 3))
+def near_blocks(hole_HxW: np.ndarray, side: int, reach: int) -> np.ndarray:
+    """int array_Nx2: rows and columns of blocks of `side` pixels within `reach` of a hole."""
+    blocks = _any_in_blocks(hole_HxW, side).astype(np.uint8)
+    steps = -(-reach // side)
+    return np.argwhere(cv2.dilate(blocks, np.ones((2 * steps + 1,) * 2, np.uint8)))
+
+
+# --- The network's tiles --------------------------------------------------------------------------
+
+
+def work(layers: Sequence[Layer], cell: int, side: int) -> float:
+    """Multiplications for one tile of `side` cells, but for a constant factor."""
+    total, channels, scale = 0.0, 4, cell
+    for layer, margin in zip(layers, margins(layers, cell)[1:], strict=False):
+        scale = scale * 2 if layer.doubles else scale // layer.stride
+        outputs = ((side + 2 * margin) * scale) ** 2
+        # A 3x3 convolution of a doubled map reads 2x2 different pixels.
+        taps = 4 if layer.doubles else layer.size**2
+        total += outputs * taps * channels * layer.features
+        channels = layer.features
+    return total
+
+
+def cover(layers: Sequence[Layer], cell: int, hole_HxW: np.ndarray) -> list[Tile]:
+    """Tiles that contain all holes, chosen for little work: many small ones or a few large ones.
+
+    Args:
+        layers: all but the output layer.
+        cell: pixels a cell is wide.
+        hole_HxW: bool, True is the hole; H and W divide by `cell`.
+
+    Returns:
+        Tiles in cells. They may overlap, and stick out of the image at the bottom and right.
+    """
+    cost = [work(layers, cell, side) for side in TILES]
+    used_hxw = _any_in_blocks(hole_HxW, cell)
+    specks_Nx2, rest_hxw = _small_holes(used_hxw)
+    chosen = {1: _any_in_blocks(rest_hxw, TILES[1])}
+    spent = chosen[1] * cost[1]
+    for number, side in enumerate(TILES[1:], start=1):
+        if number > 1:
+            spent = _sums_of_blocks(spent, side // TILES[number - 1])
+            chosen[number] = np.zeros(spent.shape, bool)
+        # Specks within a block, and what its smaller blocks take: is one tile less work?
+        block_Nx2 = specks_Nx2 // side
+        fits_N = ((specks_Nx2 + TILES[0] - 1) // side == block_Nx2).all(1)
+        np.add.at(spent, tuple(block_Nx2[fits_N].T), cost[0])
+        chosen[number] |= spent > cost[number]
+        spent = np.where(chosen[number], cost[number], spent)
+        for smaller in range(1, number):
+            step = side // TILES[smaller]
+            rows, columns = chosen[smaller].shape
+            covered = chosen[number].repeat(step, 0).repeat(step, 1)
+            chosen[smaller] &= ~covered[:rows, :columns]
+        specks_Nx2 = specks_Nx2[~(fits_N & chosen[number][tuple(block_Nx2.T)])]
+    tiles = [Tile(TILES[0], int(top), int(left)) for top, left in specks_Nx2]
+    for number, used in chosen.items():
+        side = TILES[number]
+        tiles += [
+            Tile(side, int(row) * side, int(column) * side) for row, column in np.argwhere(used)
+        ]
+    return tiles
+
+
+def _small_holes(used_hxw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Top and left of the holes that fit into a smallest tile, and which cells all others use."""
+    cells: Any = used_hxw.astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
+    is_small = (stats[:, 2] <= TILES[0]) & (stats[:, 3] <= TILES[0])
+    is_small[0] = False
+    return stats[is_small][:, 1::-1], used_hxw & ~is_small[labels]
+
+
+def _any_in_blocks(used_HxW: np.ndarray, side: int) -> np.ndarray:
+    return _sums_of_blocks(used_HxW, side) > 0
+
+
+def _sums_of_blocks(values_HxW: np.ndarray, side: int) -> np.ndarray:
+    rows, columns = (round_up(length, side) for length in values_HxW.shape)
+    padded = np.zeros((rows, columns), np.float64 if values_HxW.dtype.kind == "f" else np.int32)
+    padded[: values_HxW.shape[0], : values_HxW.shape[1]] = values_HxW
+    return padded.reshape(rows // side, side, columns // side, side).sum((1, 3))
+
+
+# --- The fill's windows ---------------------------------------------------------------------------
+
+
+class Window(NamedTuple):
+    """A tile in pixels, and the square around it that is computed for it."""
+
+    tile: Tile
+    side: int
+    top: int
+    left: int
+
+
+def fill_windows(
+    hole_HxW: np.ndarray, depth: float, corner: tuple[int, int]
+) -> dict[int, list[Window]]:
+    """Windows in whose tiles the harmonic fill is that of the whole image, to rounding.
+
+    The fill is solved on grids of cells of 1, 2, 4, ... pixels. In cells of twice the holes' depth
+    everything is known, so that no coarser grid matters; along a hole, what lies farther away
+    fades by e**-1.6 for each depth (the slowest mode of Laplace's equation between two lines, two
+    depths apart). The margin is 4 depths or more, and windows start at a multiple of that cell.
+
+    Args:
+        hole_HxW: bool, True is a hole to fill: a part of an image.
+        depth: of the deepest, in pixels.
+        corner: the image's row and column at which the part begins.
+
+    Returns:
+        Windows by their side, with places in pixels of the part. Those at the image's border begin
+        there; they may end beyond it.
+    """
+    cell = 8
+    while cell < 2 * depth:
+        cell *= 2
+    small, large, margin = 4 * cell, 28 * cell, 2 * cell
+    # Tiles lie on a grid of the whole image.
+    before = tuple(start % large for start in corner)
+    blocks = _any_in_blocks(np.pad(hole_HxW, [(pad, 0) for pad in before]), small)
+    step = large // small
+    many = _sums_of_blocks(blocks, step) > ((large + 2 * margin) / (small + 2 * margin)) ** 2
+    covered = many.repeat(step, 0).repeat(step, 1)[: blocks.shape[0], : blocks.shape[1]]
+    found = {}
+    for side, used in ((small, blocks & ~covered), (large, many)):
+        windows = []
+        for row, column in zip(*np.nonzero(used), strict=True):
+            top, left = int(row) * side - before[0], int(column) * side - before[1]
+            start = [
+                max(first - margin, -at) for first, at in zip((top, left), corner, strict=True)
+            ]
+            windows.append(Window(Tile(side, top, left), side + 2 * margin, start[0], start[1]))
+        if windows:
+            found[side + 2 * margin] = windows
+    return found
+
+
+def start_windows(
+    hole_HxW: np.ndarray, side: int, margin: int, corner: tuple[int, int]
+) -> list[Window]:
+    """As `fill_windows`, of one size: tiles of `side` pixels on a grid of the part."""
+    windows = []
+    for row, column in zip(*np.nonzero(_any_in_blocks(hole_HxW, side)), strict=True):
+        top, left = int(row) * side, int(column) * side
+        start = [max(first - margin, -at) for first, at in zip((top, left), corner, strict=True)]
+        windows.append(Window(Tile(side, top, left), side + 2 * margin, start[0], start[1]))
+    return windows

@@ -13,39 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from glcic_jax.errors import UserError
-from glcic_jax.imaging.values import composite, pad_to_multiple, to_uint8, to_unit
+from glcic_jax.imaging.values import composite, to_uint8, to_unit
 from glcic_jax.inpainting import photographs
+from glcic_jax.inpainting.coarse_to_fine import complete
 from glcic_jax.inpainting.prepared import prepare
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
 
 Array = TypeVar("Array", np.ndarray, jax.Array)
-
-
-def complete(
-    generator: Generator, variables: Any, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The network's raw output and the completed image: pure, for use inside other programs.
-
-    Args:
-        generator: static under `jit`.
-        variables: as `load_generator` returns them.
-        image_BxHxWx3: float32 in [0, 1]. Any H and W: both are padded by repeating the border.
-        mask_BxHxWx1: float32, 1 is the hole.
-
-    Returns:
-        Two float32 image_BxHxWx3 in [0, 1]; the second equals the input outside the hole.
-    """
-    height, width = image_BxHxWx3.shape[1:3]
-    multiple = generator.multiple
-    padded: Any = generator.apply(
-        variables,
-        pad_to_multiple(image_BxHxWx3, multiple),
-        pad_to_multiple(mask_BxHxWx1, multiple),
-        train=False,
-    )
-    output = padded[:, :height, :width]
-    return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
 
 
 def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) -> Array:

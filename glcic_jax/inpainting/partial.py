@@ -1,106 +1,121 @@
 """The completion network at inference, computed only where the holes can see.
 
-The layers are those of `completion.py` with batch normalisation folded in. Each one computes an
-extent of its feature map, as large as the layers after it need; that of the output is the hole. The
-result is the whole network's, to rounding, because an extent holds everything that the next one
-reads, and zeros where a whole feature map would be padded with zeros.
+The layers are those of the network with batch normalisation folded in. Each one computes an extent
+of its feature map, as large as the layers after it need; that of the output is the tile. The result
+is the whole network's, to rounding, because an extent holds everything that the next one reads, and
+zeros where the image ends, as the whole feature map is padded.
 """
 
 from __future__ import annotations
 
-import functools
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from glcic_jax.inpainting.geometry import Extent, Plan
 from glcic_jax.networks import operators
 from glcic_jax.networks.completion import to_image
-from glcic_jax.networks.contrast import REACH, local_contrast, normalised
+from glcic_jax.networks.contrast import (
+    CELL,
+    REACH,
+    contrast_of_cells,
+    local_contrast,
+    normalised,
+)
 from glcic_jax.networks.folding import Folded
 from glcic_jax.networks.interface import Generator, Layer
 
 _OUTPUT = Layer("output", 3)
 
 
-def complete_partly(
+class Place(NamedTuple):
+    """Where each of B windows lies in its image, in cells; int32.
+
+    Attributes:
+        corner_Bx2: its first row and column; below 0 where it begins outside.
+        cells_Bx2: height and width of the image.
+    """
+
+    corner_Bx2: jax.Array
+    cells_Bx2: jax.Array
+
+
+def complete_windows(
     generator: Generator,
-    plan: Plan,
+    margins: tuple[int, ...],
     folded: dict[str, Folded],
     filled_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
-    starts_Ex2: jax.Array,
-    cells_2: jax.Array,
+    place: Place,
+    cells_BxhxwxC: jax.Array | None = None,
 ) -> jax.Array:
-    """The network's raw output over a hole.
+    """The network's raw output over the tiles of windows.
 
     Args:
         generator: the network's shape (static); one that has `layers`.
-        plan: the extents (static).
+        margins: cells around the tile of each layer's input, see `geometry.margins` (static). All
+            zeros: the windows are whole images, in the corner of a canvas.
         folded: its layers, see `folding.fold`.
-        filled_BxHxWx3: float32, `plan.seen` of the image with its holes filled.
-        mask_BxHxWx1: float32, the same of the mask.
-        starts_Ex2: int32, see `geometry.extent_starts`.
-        cells_2: int32, cells of the image.
+        filled_BxHxWx3: float32, the windows with their holes filled; anything outside the image.
+        mask_BxHxWx1: float32, 1 is the hole.
+        place: of the windows.
+        cells_BxhxwxC: float32, `contrast.cell_sums` of the windows and of `contrast.REACH` pixels
+            around them. None: of the windows alone, or not needed.
 
     Returns:
-        float32 output_BxHxWx3 in [0, 1], the last extent of the plan.
+        float32 output_BxHxWx3 in [0, 1], the tiles.
     """
-    cell = generator.multiple
-    seen, scale_of_output = _see(generator, plan, filled_BxHxWx3, mask_BxHxWx1, starts_Ex2, cells_2)
-    starts = starts_Ex2[1:]
-    inner = (starts_Ex2[1] - starts_Ex2[0]) * cell
+    cell, most = generator.multiple, margins[0]
+    seen, scale_of_output = _see(generator, filled_BxHxWx3, mask_BxHxWx1, place, cells_BxhxwxC)
     x = jnp.concatenate([seen, mask_BxHxWx1], -1).astype(generator.dtype)
-    x = _cut(x, inner, plan.extents[0], cell)
-    x = _zero_outside(x, plan, plan.extents[0], starts[0], cells_2)
-    # How many pixels of the feature map a cell spans.
-    scale = cell
-    kept, kept_from = x, 0  # the input of the residual block, and the number of its extent
-    for number, layer in enumerate((*chain(generator), _OUTPUT)):
-        have, want = plan.extents[number : number + 2]
+    x = _zero_outside(x, place, 0, cell)
+    layers = chain(generator)
+    across = {layer.adds for layer in layers}
+    scale = cell  # how many pixels of the feature map a cell spans
+    kept, kept_margin = x, most  # the input of the residual block
+    results: dict[str, tuple[jax.Array, int]] = {}
+    for number, layer in enumerate((*layers, _OUTPUT)):
+        have, want = margins[number : number + 2]
         if layer.opens or layer.residual:
-            kept, kept_from = x, number
-        offset = (starts[number + 1] - starts[number]) * scale
+            kept, kept_margin = x, have
         kernel, bias = (part.astype(generator.dtype) for part in folded[layer.name])
-        y = _apply(layer, x, kernel, offset, scale, have, want) + bias
+        y = _apply(layer, x, kernel, have - want, scale) + bias
         scale = 2 * scale if layer.doubles else scale // layer.stride
         if layer is _OUTPUT:
             x = y.astype(jnp.float32)
             break
         y = y if layer.closes else nn.relu(y)
-        x = _zero_outside(y, plan, want, starts[number + 1], cells_2)
+        if layer.adds:
+            other, other_margin = results[layer.adds]
+            y = y + _inner(other, (other_margin - want) * scale)
+        x = _zero_outside(y, place, most - want, scale)
         if layer.closes or layer.residual:
-            offset = (starts[number + 1] - starts[kept_from]) * scale
-            x = x + _cut(kept, offset, want, scale)
-    offset = (starts_Ex2[-1] - starts_Ex2[0]) * cell
-    filled = _cut(filled_BxHxWx3, offset, plan.extents[-1], cell)
+            x = x + _inner(kept, (kept_margin - want) * scale)
+        if layer.name in across:
+            results[layer.name] = x, want
+    filled = _inner(filled_BxHxWx3, most * cell)
     if scale_of_output is not None:
-        scale_of_output = _cut(scale_of_output, offset, plan.extents[-1], cell)
+        scale_of_output = _inner(scale_of_output, most * cell)
     return to_image(generator.fill, filled, x, scale_of_output, train=False)
 
 
 def _see(
     generator: Generator,
-    plan: Plan,
     filled_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
-    starts_Ex2: jax.Array,
-    cells_2: jax.Array,
+    place: Place,
+    cells_BxhxwxC: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array | None]:
-    """`completion.seen_by_network` of a window, which may stick out of the image."""
+    """`completion.seen_by_network` of windows, which may stick out of their images."""
     if generator.contrast == "absolute":
         return filled_BxHxWx3, None
-    ones = jnp.ones_like(mask_BxHxWx1)
-    inside = _zero_outside(ones, plan, plan.seen, starts_Ex2[0], cells_2)
-    found = local_contrast(filled_BxHxWx3, mask_BxHxWx1, inside)
+    if cells_BxhxwxC is None:
+        inside = _zero_outside(jnp.ones_like(mask_BxHxWx1), place, 0, generator.multiple)
+        found = local_contrast(filled_BxHxWx3, mask_BxHxWx1, inside)
+    else:
+        found = contrast_of_cells(cells_BxhxwxC, border=REACH // CELL)
     return normalised(filled_BxHxWx3, found), found.scale
-
-
-def reach(generator: Generator) -> int:
-    """Pixels around what the first layer reads that decide how it sees it."""
-    return 0 if generator.contrast == "absolute" else REACH
 
 
 def chain(generator: Generator) -> tuple[Layer, ...]:
@@ -115,29 +130,18 @@ def chain(generator: Generator) -> tuple[Layer, ...]:
     return layers
 
 
-def _apply(
-    layer: Layer,
-    x: jax.Array,
-    kernel: jax.Array,
-    offset_2: jax.Array,
-    scale: int,
-    have: Extent,
-    want: Extent,
-) -> jax.Array:
-    """The layer's convolution over the extent `want`, from its input over `have`."""
+def _apply(layer: Layer, x: jax.Array, kernel: jax.Array, less: int, scale: int) -> jax.Array:
+    """The layer's convolution, over an extent that is `less` cells smaller on every side."""
     if layer.doubles:
-        if have.size == want.size:
-            return _double(layer, x, kernel)
-        x = _cut(x, offset_2, want, scale, border=1)
-        return _double(layer, x, kernel)[:, 2:-2, 2:-2]
-    if have.size == want.size:
+        # A doubled pixel reads one neighbour, of which the outermost have none.
+        x = _inner(x, less * scale - 1) if less else x
+        y = _double(layer, x, kernel)
+        return _inner(y, 2) if less else y
+    if not less:
         return operators.convolve(x, kernel, stride=layer.stride, dilation=layer.dilation)
     border = layer.dilation * (layer.size - 1) // 2
     return operators.convolve_inner(
-        _cut(x, offset_2, want, scale, border=border),
-        kernel,
-        stride=layer.stride,
-        dilation=layer.dilation,
+        _inner(x, less * scale - border), kernel, stride=layer.stride, dilation=layer.dilation
     )
 
 
@@ -147,27 +151,20 @@ def _double(layer: Layer, x: jax.Array, kernel: jax.Array) -> jax.Array:
     return operators.convolve_doubled(x, kernel)
 
 
-def _cut(
-    x: jax.Array, offset_2: jax.Array, extent: Extent, scale: int, border: int = 0
-) -> jax.Array:
-    """`extent` out of x, where it begins at `offset_2`, with a border; zeros where x ends."""
-    sizes = [length * scale + 2 * border for length in extent.size]
-    if border:
-        x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
-    start = (0, offset_2[0], offset_2[1], 0)
-    return lax.dynamic_slice(x, start, (x.shape[0], *sizes, x.shape[3]))
+def _inner(x_BxHxWxC: jax.Array, less: int) -> jax.Array:
+    """Without `less` pixels on every side; with zeros around it where that is below 0."""
+    if less < 0:
+        return jnp.pad(x_BxHxWxC, ((0, 0), (-less, -less), (-less, -less), (0, 0)))
+    height, width = x_BxHxWxC.shape[1:3]
+    return x_BxHxWxC[:, less : height - less, less : width - less]
 
 
-def _zero_outside(
-    x: jax.Array, plan: Plan, extent: Extent, start_2: jax.Array, cells_2: jax.Array
-) -> jax.Array:
+def _zero_outside(x_BxHxWxC: jax.Array, place: Place, inner: int, scale: int) -> jax.Array:
+    """Zeros where an extent, `inner` cells smaller than the window, sticks out of the image."""
     inside = []
-    for axis, padded in enumerate(plan.padded):
-        if padded:
-            scale = x.shape[1 + axis] // extent.size[axis]
-            position = jnp.arange(x.shape[1 + axis]) + start_2[axis] * scale
-            shape = (-1, 1, 1) if axis == 0 else (-1, 1)
-            inside.append((position < cells_2[axis] * scale).reshape(shape))
-    if not inside:
-        return x
-    return jnp.where(functools.reduce(jnp.logical_and, inside), x, jnp.zeros((), x.dtype))
+    for axis in (0, 1):
+        first_Bx1 = (place.corner_Bx2[:, axis, None] + inner) * scale
+        position_BxN = jnp.arange(x_BxHxWxC.shape[1 + axis]) + first_Bx1
+        inside.append((position_BxN >= 0) & (position_BxN < place.cells_Bx2[:, axis, None] * scale))
+    is_inside_BxHxWx1 = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
+    return jnp.where(is_inside_BxHxWx1, x_BxHxWxC, jnp.zeros((), x_BxHxWxC.dtype))

@@ -1,26 +1,40 @@
-"""Fill the holes of images on the host's side: cut windows, run the network on them, write back.
+"""Fill the holes of photographs on the host's side, coarse to fine, window by window.
 
-What is computed of a window is decided in `geometry.py` and computed in `partial.py`: one hole, or
-one group of near holes, at a time. Images too small for that are computed whole, `small_images.py`.
+The result is that of `coarse_to_fine.complete` on the whole photograph. At each size, from the
+coarsest on: a start in the holes (a smooth fill, or the doubled completion of the size before),
+sums of cells for the local contrast, then the network. `geometry.py` says in which windows. Images
+too small for windows are computed whole, `small_images.py`.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glcic_jax.imaging.depths import most_halvings
 from glcic_jax.imaging.fills import Frame, harmonic_fill
-from glcic_jax.imaging.values import to_uint8
+from glcic_jax.imaging.levels import START_REACH, start_from_half
 from glcic_jax.inpainting import geometry
-from glcic_jax.inpainting.geometry import Box, Plan, Span, cut
-from glcic_jax.inpainting.partial import chain, complete_partly, reach
+from glcic_jax.inpainting.canvas import Canvas, halved, open_canvas
+from glcic_jax.inpainting.coarse_to_fine import padding_multiple
+from glcic_jax.inpainting.geometry import Tile, Window
+from glcic_jax.inpainting.partial import Place, chain, complete_windows
 from glcic_jax.inpainting.prepared import Prepared
 from glcic_jax.inpainting.small_images import SMALL, fill_small
+from glcic_jax.inpainting.stages import hole_stages
+from glcic_jax.inpainting.windows import batch_size, cut, cut_repeated, in_batches
+from glcic_jax.networks.contrast import CELL, CELL_SUMS, REACH, cell_sums
+from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
+
+_BLOCK = 64
+"""Side in pixels of the blocks of which cells are summed up."""
+_RISE = 96
+"""Side in pixels of the tiles that start from the half."""
 
 
 def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndarray) -> np.ndarray:
@@ -36,137 +50,215 @@ def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
     """
     if not hole_BxHxW.any():
         return image_BxHxWx3.copy()
-    if max(hole_BxHxW.shape[1:]) <= SMALL:
+    if is_small(prepared.generator, hole_BxHxW):
         return fill_small(prepared, image_BxHxWx3, hole_BxHxW)
     completed = image_BxHxWx3.copy()
     for image, hole in zip(completed, hole_BxHxW, strict=True):
         if hole.any():
-            _fill_photograph(prepared, image, hole)
+            _fill_photograph(prepared, image, _stages(prepared.generator, hole))
     return completed
 
 
-def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, hole_HxW: np.ndarray) -> None:
-    """Complete an image in place."""
-    cell = prepared.cell
-    layers, beyond = chain(prepared.generator), reach(prepared.generator)
-    cells = (-(-hole_HxW.shape[0] // cell), -(-hole_HxW.shape[1] // cell))
-    # As `images.pad_to_multiple`, but only a window's share of it is ever made for the image.
-    size = (cells[0] * cell, cells[1] * cell)
-    hole = cut(hole_HxW[None, ..., None], (Span(0, size[0]), Span(0, size[1])))[0, ..., 0]
-    boxes = geometry.hole_boxes(hole, cell * geometry.margins(layers, cell)[0] + beyond)
-    known = _Canvas(image_HxWx3, hole)
-    patches = [(box, _fill_patch(prepared, known, box)) for box in boxes]
-    for box in boxes:
-        where = geometry.hole_cells(box, cell, cells)
-        plan = geometry.plan_extents(layers, cell, where.size, cells, beyond)
-        starts_Ex2 = geometry.extent_starts(plan, where, cells)
-        output = _complete_window(prepared, plan, known, patches, starts_Ex2, cells)
-        top, left = (int(start) * cell for start in starts_Ex2[-1])
-        _write(image_HxWx3, hole_HxW, box, output, (top, left))
+def is_small(generator: Generator, hole_BxHxW: np.ndarray) -> bool:
+    """Whether images are computed whole: small ones, in which no hole starts from the half."""
+    if max(hole_BxHxW.shape[1:]) > SMALL:
+        return False
+    return all(_stages(generator, hole).max() <= 1 for hole in hole_BxHxW if hole.any())
 
 
-class _Canvas(NamedTuple):
-    """An image as it is, and its hole on whole cells."""
+def _stages(generator: Generator, hole_HxW: np.ndarray) -> np.ndarray:
+    most = most_halvings(hole_HxW.shape[0], hole_HxW.shape[1], generator.deepest)
+    return hole_stages(hole_HxW, generator.deepest, most)
 
-    image: np.ndarray
-    hole: np.ndarray
 
-    def cut(self, spans: tuple[Span, Span]) -> tuple[np.ndarray, np.ndarray]:
-        """float32 image_1xhxwx3 in [0, 1] and bool hole_1xhxwx1; what lies outside repeats."""
-        image = cut(self.image[None], spans)
-        unit = image.astype(np.float32)
-        return (
-            unit / np.float32(255) if image.dtype == np.uint8 else unit,
-            cut(self.hole[None, ..., None], spans),
+def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, stage_HxW: np.ndarray) -> None:
+    """Complete an image in place; `stage_HxW` is 0 where it is known."""
+    height, width = stage_HxW.shape
+    rounded = padding_multiple(prepared.generator, height, width)
+    size = (geometry.round_up(height, rounded), geometry.round_up(width, rounded))
+    coarsest = 2 ** (int(stage_HxW.max()) - 1)
+    reach = coarsest * _reach(prepared, stage_HxW, coarsest)
+    multiple = coarsest * max(prepared.cell, CELL)
+    for box in geometry.hole_groups(stage_HxW > 0, reach):
+        canvas = open_canvas(image_HxWx3, stage_HxW, size, box, reach, multiple)
+        completed = _complete(prepared, canvas)
+        where = tuple(slice(low, high) for low, high in zip(box[:2], box[2:], strict=True))
+        rows, columns = (
+            slice(low - start, high - start)
+            for low, high, start in zip(box[:2], box[2:], (canvas.top, canvas.left), strict=True)
         )
+        part = completed[rows, columns]
+        if image_HxWx3.dtype == np.uint8:
+            part = np.round(np.clip(part, 0.0, 1.0) * np.float32(255))
+        hole = canvas.stage[rows, columns, None] > 0
+        np.copyto(image_HxWx3[where], part.astype(image_HxWx3.dtype), where=hole)
 
 
-def _fill_patch(prepared: Prepared, canvas: _Canvas, box: Box) -> np.ndarray:
-    """What stands in the hole before the network looks at it, for all of its box."""
-    height, width = canvas.hole.shape
+def _reach(prepared: Prepared, stage_HxW: np.ndarray, coarsest: int) -> int:
+    """Pixels of the coarsest size around a hole that decide how it is completed."""
+    seen = prepared.margins[0] * prepared.cell
+    seen += REACH if prepared.generator.contrast == "local" else 0
+    # A fill reads windows of less than 8 times the depth around a hole.
+    depth = float(cv2.distanceTransform((stage_HxW > 0).astype(np.uint8), cv2.DIST_C, 3).max())
+    return max(seen, geometry.round_up(8 * int(depth) // coarsest, 32))
+
+
+def _complete(prepared: Prepared, canvas: Canvas) -> np.ndarray:
+    """float32 image_HxWx3 of the canvas, completed where its stage is not 0."""
+    half = _complete(prepared, halved(canvas)) if canvas.stage.max() > 1 else None
+    filled = canvas.image.copy()
+    _fill_smoothly(prepared, canvas, filled)
+    if half is not None:
+        _start_from_half(canvas, half, filled)
+    cells = _cell_sums(canvas, filled) if prepared.generator.contrast == "local" else None
+    _run_network(prepared, canvas, filled, cells)
+    return filled
+
+
+# --- The start ------------------------------------------------------------------------------------
+
+
+def _fill_smoothly(prepared: Prepared, canvas: Canvas, filled_HxWx3: np.ndarray) -> None:
+    """Fill the holes that don't start from the half, in place."""
+    wanted = canvas.hole & (canvas.stage <= 1)
     if prepared.generator.fill == "mean":
-        return np.broadcast_to(np.asarray(prepared.mean_pixel), (*box.sides, 3))
-    spans = geometry.fill_window(box, (height, width))
-    image, hole = canvas.cut(spans)
-    frame_3 = (height - spans[0].start, width - spans[1].start, max(height, width))
-    filled = np.asarray(_harmonic(image, hole, prepared.mean_pixel, np.asarray(frame_3, np.int32)))
-    rows, columns = (
-        slice(low - span.start, high - span.start)
-        for low, high, span in zip(box[:2], box[2:], spans, strict=True)
-    )
-    return filled[0, rows, columns]
+        filled_HxWx3[wanted] = np.asarray(prepared.mean_pixel)
+        return
+    if not wanted.any():
+        return
+    depth = float(cv2.distanceTransform(wanted.astype(np.uint8), cv2.DIST_C, 3).max())
+    corner = (canvas.top, canvas.left)
+
+    def arrays(window: Window) -> tuple:
+        place = (window.top, window.left, window.side)
+        hole = cut(canvas.hole, *place)[..., None]
+        return cut(canvas.image, *place), hole, _frame(canvas, window)
+
+    program = functools.partial(_harmonic, prepared.mean_pixel)
+    for side, windows in geometry.fill_windows(wanted, depth, corner).items():
+        for window, surface in in_batches(program, windows, arrays, batch_size(side)):
+            _write(filled_HxWx3, wanted, window.tile, _tile_of(window, surface))
+
+
+def _start_from_half(canvas: Canvas, half_hxwx3: np.ndarray, filled_HxWx3: np.ndarray) -> None:
+    """Fill the other holes from the completed half, in place."""
+    wanted = canvas.stage > 1
+
+    def arrays(window: Window) -> tuple:
+        place = (window.top, window.left, window.side)
+        hole = cut(canvas.hole, *place)[..., None]
+        half = cut_repeated(half_hxwx3, window.top // 2, window.left // 2, window.side // 2)
+        return half, cut_repeated(canvas.image, *place), hole, _frame(canvas, window)
+
+    windows = geometry.start_windows(wanted, _RISE, START_REACH, (canvas.top, canvas.left))
+    count = batch_size(_RISE + 2 * START_REACH)
+    for window, surface in in_batches(_rise, windows, arrays, count):
+        _write(filled_HxWx3, wanted, window.tile, _tile_of(window, surface))
+
+
+def _frame(canvas: Canvas, window: Window) -> np.ndarray:
+    """A window's `fills.Frame` as int32 frame_3."""
+    height, width = canvas.size
+    rows, columns = height - canvas.top - window.top, width - canvas.left - window.left
+    return np.array((rows, columns, max(height, width)), np.int32)
+
+
+def _tile_of(window: Window, values_SxSx3: np.ndarray) -> np.ndarray:
+    row, column = window.tile.top - window.top, window.tile.left - window.left
+    return values_SxSx3[row : row + window.tile.side, column : column + window.tile.side]
 
 
 @jax.jit
-def _harmonic(image, hole, mean_pixel, frame_3):
-    mask = hole.astype(jnp.float32)
-    return harmonic_fill(image, mask, mean_pixel, frame=Frame(*frame_3))
+def _harmonic(mean_pixel, image, hole, frame_Bx3):
+    def one(image, hole, frame_3):
+        mask = hole[None].astype(jnp.float32)
+        return harmonic_fill(image[None], mask, mean_pixel, frame=Frame(*frame_3))[0]
+
+    return jax.vmap(one)(image, hole, frame_Bx3)
 
 
-def _complete_window(
-    prepared: Prepared,
-    plan: Plan,
-    canvas: _Canvas,
-    patches: list[tuple[Box, np.ndarray]],
-    starts_Ex2: np.ndarray,
-    cells: tuple[int, int],
-) -> np.ndarray:
-    """The output over the hole's region, in the dtype of the image (or float32 for floats)."""
-    start, size, cell = starts_Ex2[0], plan.seen.size, prepared.cell
-    spans = (
-        Span(int(start[0]) * cell, size[0] * cell),
-        Span(int(start[1]) * cell, size[1] * cell),
-    )
-    filled, hole = canvas.cut(spans)
-    for box, patch in patches:
-        _paste(filled[0], hole[0, ..., 0], box, patch, spans)
-    output = _complete_region(
-        prepared.generator,
-        plan,
-        canvas.image.dtype,
-        prepared.folded,
-        filled,
-        hole,
-        starts_Ex2,
-        np.asarray(cells, np.int32),
-    )
-    return np.asarray(output)[0]
+@jax.jit
+def _rise(half, image, hole, frame_Bx3):
+    def one(half, image, hole, frame_3):
+        mask = hole[None].astype(jnp.float32)
+        return start_from_half(half[None], image[None], mask, Frame(*frame_3))[0]
+
+    return jax.vmap(one)(half, image, hole, frame_Bx3)
 
 
-@functools.partial(devices.jit, static_argnums=(0, 1, 2))
-def _complete_region(generator, plan, dtype, folded, filled, hole, starts_Ex2, cells_2):
-    mask = hole.astype(jnp.float32)
-    output = complete_partly(generator, plan, folded, filled, mask, starts_Ex2, cells_2)
-    return to_uint8(output) if dtype == np.uint8 else output
+# --- The network ----------------------------------------------------------------------------------
 
 
-def _paste(
-    window: np.ndarray,
-    hole: np.ndarray,
-    box: Box,
-    patch: np.ndarray,
-    spans: tuple[Span, Span],
+def _cell_sums(canvas: Canvas, filled_HxWx3: np.ndarray) -> np.ndarray:
+    """float32 cells_hxwxC of the canvas, wherever a hole is near enough to see them."""
+    height, width = canvas.hole.shape
+    cells_hxwxC = np.zeros((height // CELL, width // CELL, CELL_SUMS), np.float32)
+    near = geometry.near_blocks(canvas.stage > 0, _BLOCK, 2 * REACH + _BLOCK)
+    blocks = [(int(row) * _BLOCK, int(column) * _BLOCK) for row, column in near]
+
+    def arrays(block: tuple[int, int]) -> tuple:
+        hole = cut(canvas.hole, *block, _BLOCK)[..., None]
+        inside = cut(np.ones((height, width), bool), *block, _BLOCK)[..., None]
+        return cut(filled_HxWx3, *block, _BLOCK), hole, inside
+
+    for (top, left), sums in in_batches(_sums, blocks, arrays, batch_size(_BLOCK)):
+        part = cells_hxwxC[top // CELL :, left // CELL :][: len(sums), : len(sums)]
+        part[:] = sums[: part.shape[0], : part.shape[1]]
+    return cells_hxwxC
+
+
+@jax.jit
+def _sums(filled, hole, inside):
+    return cell_sums(filled, hole.astype(jnp.float32), inside.astype(jnp.float32))
+
+
+def _run_network(
+    prepared: Prepared, canvas: Canvas, filled_HxWx3: np.ndarray, cells_hxwxC: np.ndarray | None
 ) -> None:
-    """Write what the window sees of a patch into the window's hole."""
-    low = [max(first, span.start) for first, span in zip(box[:2], spans, strict=True)]
-    high = [min(end, span.start + span.length) for end, span in zip(box[2:], spans, strict=True)]
-    if low[0] >= high[0] or low[1] >= high[1]:
-        return
-    inside = tuple(
-        slice(a - span.start, b - span.start) for a, b, span in zip(low, high, spans, strict=True)
+    """Complete, in place, the holes whose stage is not 0."""
+    cell, most = prepared.cell, prepared.margins[0]
+    wanted = canvas.stage > 0
+    start_HxWx3 = filled_HxWx3.copy()
+    first_2 = np.array((canvas.top, canvas.left)) // cell
+    cells_2 = np.array(canvas.size) // cell
+
+    def arrays(tile: Tile) -> tuple:
+        top, left, side = tile.top - most, tile.left - most, tile.side + 2 * most
+        place = (top * cell, left * cell, side * cell)
+        hole = cut(canvas.hole, *place)[..., None]
+        corner_2 = (first_2 + np.array((top, left))).astype(np.int32)
+        found = (cut(start_HxWx3, *place), hole, corner_2, cells_2.astype(np.int32))
+        if cells_hxwxC is None:
+            return found
+        around = (REACH // CELL, (side * cell + 2 * REACH) // CELL)
+        first = (place[0] // CELL - around[0], place[1] // CELL - around[0])
+        return (*found, cut(cells_hxwxC, *first, around[1]))
+
+    tiles = geometry.cover(chain(prepared.generator), cell, wanted)
+    program = functools.partial(
+        _complete_tiles, prepared.generator, prepared.margins, prepared.folded
     )
-    source = tuple(slice(a - first, b - first) for a, b, first in zip(low, high, box, strict=False))
-    np.copyto(window[inside], patch[source], where=hole[inside][..., None])
+    for side in geometry.TILES:
+        of_side = [tile for tile in tiles if tile.side == side]
+        count = batch_size((side + 2 * most) * cell)
+        for tile, output in in_batches(program, of_side, arrays, count):
+            pixels = Tile(side * cell, tile.top * cell, tile.left * cell)
+            _write(filled_HxWx3, wanted, pixels, output)
+
+
+@functools.partial(devices.jit, static_argnums=(0, 1))
+def _complete_tiles(generator, margins, folded, filled, hole, corner_Bx2, cells_Bx2, cells=None):
+    mask, place = hole.astype(jnp.float32), Place(corner_Bx2, cells_Bx2)
+    return complete_windows(generator, margins, folded, filled, mask, place, cells)
 
 
 def _write(
-    image: np.ndarray, hole: np.ndarray, box: Box, output: np.ndarray, corner: tuple[int, int]
+    target_HxWx3: np.ndarray, wanted_HxW: np.ndarray, tile: Tile, values_SxSx3: np.ndarray
 ) -> None:
-    bottom, right = min(box.bottom, image.shape[0]), min(box.right, image.shape[1])
-    inside = (slice(box.top, bottom), slice(box.left, right))
+    """Write a tile, in pixels, where it is wanted; parts of it may lie outside."""
     rows, columns = (
-        slice(part.start - first, part.stop - first)
-        for part, first in zip(inside, corner, strict=True)
+        slice(max(start, 0), max(start + tile.side, 0)) for start in (tile.top, tile.left)
     )
-    part = output[rows, columns].astype(image.dtype)
-    np.copyto(image[inside], part, where=hole[inside][..., None])
+    part, where = target_HxWx3[rows, columns], wanted_HxW[rows, columns, None]
+    values = values_SxSx3[rows.start - tile.top :, columns.start - tile.left :]
+    np.copyto(part, values[: part.shape[0], : part.shape[1]], where=where)

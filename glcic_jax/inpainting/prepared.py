@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from glcic_jax.inpainting import geometry
+from glcic_jax.inpainting.partial import chain
 from glcic_jax.networks.folding import Folded, fold
 from glcic_jax.networks.interface import Generator
 
@@ -17,6 +19,8 @@ class Prepared(NamedTuple):
     generator: Generator
     folded: dict[str, Folded]
     mean_pixel: jax.Array
+    margins: tuple[int, ...]
+    """Cells around a tile of each layer's input, see `geometry.margins`."""
 
     @property
     def cell(self) -> int:
@@ -30,7 +34,8 @@ def prepare(generator: Generator, variables: Any) -> Prepared:
     Nothing is remembered between calls: folding takes a millisecond, and variables may change.
     """
     mean_pixel = jnp.asarray(variables["constants"]["mean_pixel"])
-    return Prepared(generator, _fold(generator, variables), mean_pixel)
+    margins = geometry.margins(chain(generator), generator.multiple)
+    return Prepared(generator, _fold(generator, variables), mean_pixel, tuple(margins))
 
 
 _fold = jax.jit(fold, static_argnums=0)

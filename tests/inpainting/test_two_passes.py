@@ -18,7 +18,7 @@ from support import initialise, replace
 from glcic_jax import inpaint_fn
 from glcic_jax.config.settings import Config, ModelConfig
 from glcic_jax.evaluation.model import model_completer
-from glcic_jax.inpainting.inpaint import complete
+from glcic_jax.inpainting.coarse_to_fine import complete
 from glcic_jax.networks import registry
 
 NAMES = registry.generator_names()

@@ -1,0 +1,95 @@
+"""A part of a photograph at one of its sizes, on the host, while its holes are completed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from glcic_jax.inpainting.geometry import Box
+
+
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """NumPy arrays of rows from `top` and columns from `left` on; lengths in pixels of this size.
+
+    Attributes:
+        top: first row, of the whole image at this size.
+        left: first column.
+        size: height and width of the whole image at this size.
+        image: float32 image_HxWx3 in [0, 1]; not read in the hole.
+        hole: bool hole_HxW, True is the hole.
+        stage: uint8 stage_HxW, see `depths.hole_stages`; a hole of stage 0 only gets a smooth fill
+            here, as one that a finer size completes, or as the surroundings of what is wanted.
+    """
+
+    top: int
+    left: int
+    size: tuple[int, int]
+    image: np.ndarray
+    hole: np.ndarray
+    stage: np.ndarray
+
+
+def open_canvas(
+    image_HxWx3: np.ndarray,
+    stage_HxW: np.ndarray,
+    size: tuple[int, int],
+    box: Box,
+    margin: int,
+    multiple: int,
+) -> Canvas:
+    """The part of a photograph around a box of holes.
+
+    Args:
+        image_HxWx3: uint8, or any float in [0, 1].
+        stage_HxW: uint8, see `stages.hole_stages`.
+        size: height and width that the image is padded to, by repeating its border.
+        box: holes outside it are surroundings.
+        margin: pixels around the box.
+        multiple: what all of the canvas's lengths divide by, as `size` does.
+    """
+    spans = []
+    for low, high, limit in zip(box[:2], box[2:], size, strict=True):
+        start = max(0, low - margin) // multiple * multiple
+        stop = min(-(-(high + margin) // multiple) * multiple, limit)
+        spans.append((start, stop))
+    (top, bottom), (left, right) = spans
+    image = _padded(image_HxWx3[top:bottom, left:right], bottom - top, right - left)
+    unit = image.astype(np.float32)
+    unit = unit / np.float32(255) if image.dtype == np.uint8 else unit
+    all_stages = _padded(stage_HxW[top:bottom, left:right], bottom - top, right - left)
+    stage = np.zeros_like(all_stages)
+    # What is padded below or beside a hole at the border belongs to it.
+    inner = tuple(
+        slice(low - start, None if high == length else high - start)
+        for low, high, start, length in zip(
+            box[:2], box[2:], (top, left), stage_HxW.shape, strict=True
+        )
+    )
+    stage[inner] = all_stages[inner]
+    return Canvas(top, left, size, unit, all_stages > 0, stage)
+
+
+def halved(canvas: Canvas) -> Canvas:
+    """The canvas at half the size, as `levels.halve` and `depths.halve_stages` make it."""
+    height, width = canvas.hole.shape
+    cells = (height // 2, 2, width // 2, 2)
+    known = ~canvas.hole
+    count = known.reshape(cells).sum((1, 3), dtype=np.int32)[..., None]
+    total = (canvas.image * known[..., None]).reshape(*cells, 3).sum((1, 3))
+    hole = count[..., 0] == 0
+    left_over = np.maximum(canvas.stage, 1) - 1
+    stage = np.where(hole, left_over.reshape(cells).max((1, 3)), 0).astype(np.uint8)
+    size = (canvas.size[0] // 2, canvas.size[1] // 2)
+    mean = (total / np.maximum(count, 1)).astype(np.float32)
+    return Canvas(canvas.top // 2, canvas.left // 2, size, mean, hole, stage)
+
+
+def _padded(array_HxWxC: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Rows and columns beyond the end repeat the last one."""
+    bottom, right = height - array_HxWxC.shape[0], width - array_HxWxC.shape[1]
+    if not (bottom or right):
+        return array_HxWxC
+    pad = ((0, bottom), (0, right), (0, 0))[: array_HxWxC.ndim]
+    return np.pad(array_HxWxC, pad, mode="edge")

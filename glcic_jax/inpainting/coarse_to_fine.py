@@ -1,0 +1,115 @@
+"""Whole images completed from coarse to fine: pure functions, to be used inside other programs.
+
+A hole deeper than the network was trained for (`model.deepest`) is completed in the halved image
+first, or in the half of that; the result, doubled, is where the network starts from at the next
+size. A hole that is not so deep is completed in one pass. Photographs are completed in the same way
+by windows, `photographs.py`, with the same result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from glcic_jax.imaging.depths import halve_stages, hole_stages, most_halvings
+from glcic_jax.imaging.levels import halve, start_from_half
+from glcic_jax.imaging.values import composite, pad_to_multiple
+from glcic_jax.networks.completion import fill_first
+from glcic_jax.networks.interface import Generator
+
+
+def padding_multiple(generator: Generator, height: int, width: int) -> int:
+    """What height and width of an image are rounded up to a multiple of, in pixels."""
+    return generator.multiple * 2 ** most_halvings(height, width, generator.deepest)
+
+
+def complete(
+    generator: Generator, variables: Any, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The network's raw output and the completed image.
+
+    Args:
+        generator: static under `jit`.
+        variables: as `load_generator` returns them.
+        image_BxHxWx3: float32 in [0, 1]. Any H and W: both are padded by repeating the border.
+        mask_BxHxWx1: float32, 1 is the hole.
+
+    Returns:
+        Two float32 image_BxHxWx3 in [0, 1]; the second equals the input outside the hole.
+    """
+    height, width = image_BxHxWx3.shape[1:3]
+    multiple = padding_multiple(generator, height, width)
+    image, mask = (pad_to_multiple(x, multiple) for x in (image_BxHxWx3, mask_BxHxWx1))
+    start = _first(generator, variables, image, mask, (height, width))
+    # Only a generator with a `deepest` need know of a start.
+    given = {} if start is None else {"start_BxHxWx3": start}
+    padded: Any = generator.apply(variables, image, mask, train=False, **given)
+    output = padded[:, :height, :width]
+    return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
+
+
+def first_completion(
+    generator: Generator, variables: Any, image_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
+) -> jax.Array | None:
+    """What the network starts from at the image's own size: training reads it.
+
+    Args:
+        generator: static under `jit`.
+        variables: what completes the halved images.
+        image_BxHxWx3: float32 in [0, 1]; H and W divide by `padding_multiple`.
+        mask_BxHxWx1: float32, 1 is the hole.
+
+    Returns:
+        float32 image_BxHxWx3 in [0, 1]; anything outside the holes. None: the generator's own fill.
+    """
+    return _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, image_BxHxWx3.shape[1:3])
+
+
+def _first(
+    generator: Generator,
+    variables: Any,
+    image_BxHxWx3: jax.Array,
+    mask_BxHxWx1: jax.Array,
+    size: tuple[int, ...],
+) -> jax.Array | None:
+    """As `first_completion`, of a padded image; `size` is its height and width before."""
+    most = most_halvings(size[0], size[1], generator.deepest)
+    if most == 0:
+        return None
+    inside = mask_BxHxWx1[:, : size[0], : size[1]]
+    stage = hole_stages(inside, generator.deepest, most)
+    pad = [(0, long - short) for long, short in zip(image_BxHxWx3.shape[1:3], size, strict=True)]
+    stage_BxHxWx1 = jnp.pad(stage, ((0, 0), *pad, (0, 0)), mode="edge")
+    return _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, most)
+
+
+def _start(
+    generator: Generator,
+    variables: Any,
+    image_BxHxWx3: jax.Array,
+    mask_BxHxWx1: jax.Array,
+    stage_BxHxWx1: jax.Array,
+    most: int,
+) -> jax.Array:
+    """A smooth fill where holes are completed here first, the doubled half where they are not.
+
+    `stage_BxHxWx1` as of `depths.hole_stages`, as seen from this size: a hole of stage 0 is
+    completed at a finer size only.
+    """
+    mean_pixel = variables["constants"]["mean_pixel"]
+    smooth = fill_first(generator.fill, image_BxHxWx3, mask_BxHxWx1, mean_pixel)
+    if most == 0:
+        return smooth
+    is_deeper = stage_BxHxWx1 > 1
+
+    def from_half() -> jax.Array:
+        image, mask = halve(image_BxHxWx3, mask_BxHxWx1)
+        stage = halve_stages(jnp.maximum(stage_BxHxWx1 - 1, 0), mask)
+        start = _start(generator, variables, image, mask, stage, most - 1)
+        output: Any = generator.apply(variables, image, mask, train=False, start_BxHxWx3=start)
+        half = composite(jnp.where(stage > 0, output, start), image, mask)
+        return composite(start_from_half(half, image_BxHxWx3, mask_BxHxWx1), smooth, is_deeper)
+
+    return jax.lax.cond(jnp.any(is_deeper), from_half, lambda: smooth)
