@@ -56,7 +56,7 @@ def _check_masks(config: Config) -> None:
     for name in ("side", "brush", "missing", "count"):
         low, high = getattr(masks, f"min_{name}"), getattr(masks, f"max_{name}")
         _require_order(f"masks.min-{name}", low, f"masks.max-{name}", high)
-    if masks.kind in ("rectangle", "rectangles", "mixed"):
+    if masks.kind in ("rectangle", "rectangles", "blobs", "mixed"):
         _require(
             masks.max_side <= masks.local_window,
             f"masks.max-side {masks.max_side:g} is more than masks.local-window "

@@ -20,11 +20,12 @@ def _wrong_sources(sources: tuple[str, ...]) -> str | None:
 
 
 def _wrong_shares(shares: tuple[float, ...]) -> str | None:
-    if len(shares) == 4 and all(0 <= share <= 1e6 for share in shares) and sum(shares) > 0:
+    is_right = len(shares) in (4, 7) and all(0 <= share <= 1e6 for share in shares)
+    if is_right and sum(shares) > 0:
         return None
     return (
         f" is {shares}; give four numbers from 0 to 1e6, for one rectangle, several, strokes and "
-        "pixels, not 0 for all of them"
+        "pixels, or seven, for blobs, specks and text as well, not 0 for all of them"
     )
 
 

@@ -22,6 +22,9 @@ Fill = Literal["mean", "harmonic"]
 """What stands in a hole before a network sees it."""
 Contrast = Literal["absolute", "local"]
 
+MaskKind = Literal[
+    "rectangle", "rectangles", "freeform", "pixels", "blobs", "specks", "text", "mixed"
+]
 Fusion = Literal["joint", "separate"]
 LocalHead = Literal["vector", "patch"]
 
@@ -75,23 +78,26 @@ class AugmentConfig:
 class MaskConfig:
     """The holes that training cuts; lengths are fractions of the image side."""
 
-    kind: Literal["rectangle", "rectangles", "freeform", "pixels", "mixed"] = "rectangle"
-    """One rectangle, several rectangles, brush strokes, random missing pixels, or for each image
-    one of these four."""
+    kind: MaskKind = "rectangle"
+    """One rectangle, several rectangles, brush strokes, random missing pixels, a blob, specks, a
+    line of text, or for each image one of these."""
     shares: Annotated[tuple[float, ...], SHARES_OF_KINDS] = (1.0, 1.0, 1.0, 1.0)
-    """mixed: how often each of the four is drawn, in that order; they need not sum to 1."""
+    """mixed: how often each of the first four, or of all seven, is drawn, in that order; they need
+    not sum to 1."""
+    side_scale: Literal["uniform", "logarithmic"] = "uniform"
+    """How the sides of a single rectangle are drawn; logarithmic: small ones as often as large."""
     min_side: Annotated[float, Range(1e-6, 1)] = 0.25
-    """Shortest side of a rectangle."""
+    """Shortest side of a rectangle; smallest blob."""
     max_side: Annotated[float, Range(1e-6, 1)] = 0.5
-    """Longest side of a rectangle."""
+    """Longest side of a rectangle; largest blob."""
     min_count: Annotated[int, Range(1, 64)] = 1
-    """Fewest rectangles or strokes in one image."""
+    """Fewest rectangles, strokes or specks in one image."""
     max_count: Annotated[int, Range(1, 64)] = 4
-    """Most rectangles or strokes in one image."""
+    """Most rectangles or strokes in one image; four times as many specks."""
     min_brush: Annotated[float, Range(1e-6, 1)] = 0.03
     """Thinnest brush of a stroke."""
     max_brush: Annotated[float, Range(1e-6, 1)] = 0.1
-    """Thickest brush of a stroke."""
+    """Thickest brush of a stroke; largest speck."""
     min_missing: Annotated[float, Range(1e-6, 1)] = 0.25
     """Random pixels: smallest missing share of the local window."""
     max_missing: Annotated[float, Range(1e-6, 1)] = 0.75
@@ -131,6 +137,9 @@ class ModelConfig:
     """Distance in pixels from the middle of a hole to the nearest known pixel up to which the
     network completes it in one pass. A deeper hole is completed at half the size first, or at half
     of that, and the network goes on from there. 0: everything in one pass. Needs fill harmonic."""
+    refines: bool = True
+    """Whether the network goes on from what it completed at half the size. False, for one that no
+    training has taught it: that, doubled, is the result."""
     batch_norm_momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     """Share of the old running statistics that each step keeps."""
     discriminator: Literal["context", "global", "local", "shared_patch"] = "context"
@@ -155,8 +164,9 @@ class ModelConfig:
 class LossConfig:
     """The generator's joint loss: reconstruction plus weighted adversarial terms."""
 
-    reconstruction: Literal["squared", "absolute"] = "squared"
-    """Error inside the hole that the generator minimises."""
+    reconstruction: Literal["squared", "absolute", "logarithmic"] = "squared"
+    """Error inside the hole that the generator minimises; logarithmic: the logarithm of each
+    image's mean squared error, so that what is nearly right counts as much as what is not."""
     joint_weight: _Weight = 0.0004
     """Weight of the adversarial term of the fused logit (the paper's alpha)."""
     global_weight: _Weight = 0.0002

@@ -7,78 +7,37 @@ the batch it is in, nor on how many devices share the batch.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
-
-from glcic_jax.config.settings import MaskConfig, pixels
-
-_KINDS = ("rectangle", "rectangles", "freeform", "pixels")
-"""What `MaskConfig.kind` "mixed" chooses from, in the order of `MaskConfig.shares`."""
 
 _STROKE_VERTICES = 8
 
 
-def training_masks(keys_B: jax.Array, image_size: int, config: MaskConfig) -> jax.Array:
-    """One hole (or group of holes) an image, of the configured kind.
-
-    All holes of an image lie inside one square of `config.local_window` of the image side, so
-    that a local window can contain them (GLCIC, section 3.2); a single rectangle lies anywhere.
-
-    Args:
-        keys_B: typed keys of shape (B,).
-        image_size: side S of the image in pixels.
-        config: kind, sizes and counts.
-
-    Returns:
-        float32 mask_BxSxSx1 of zeros and ones.
-    """
-    if config.kind != "mixed":
-        return _masks_of_kind(config.kind, keys_B, image_size, config)
-    choice_keys_B, mask_keys_B = _split(keys_B)
-    drawn = [pair for pair in zip(_KINDS, config.shares, strict=True) if pair[1] > 0]
-    ends_K = jnp.cumsum(jnp.asarray([share for _, share in drawn]))
-    place_Bx1 = _uniform(choice_keys_B, (1,)) * ends_K[-1]
-    choice_Bx1 = jnp.sum(place_Bx1 >= ends_K[:-1], -1, keepdims=True)
-    mask_BxSxSx1 = jnp.zeros((keys_B.shape[0], image_size, image_size, 1))
-    for number, (kind, _) in enumerate(drawn):
-        kind_BxSxSx1 = _masks_of_kind(kind, mask_keys_B, image_size, config)
-        is_chosen_Bx1x1x1 = (choice_Bx1 == number)[..., None, None]
-        mask_BxSxSx1 = jnp.where(is_chosen_Bx1x1x1, kind_BxSxSx1, mask_BxSxSx1)
-    return mask_BxSxSx1
-
-
-def _masks_of_kind(kind: str, keys_B: jax.Array, image_size: int, config: MaskConfig) -> jax.Array:
-    window = pixels(config.local_window, image_size)
-    region_keys_B, hole_keys_B = _split(keys_B)
-    region_Bx2 = _uniform_int(region_keys_B, (2,), 0, image_size - window + 1)
-    counts = (config.min_count, config.max_count)
-    sides = (pixels(config.min_side, image_size), pixels(config.max_side, image_size))
-    match kind:
-        case "rectangle":
-            return rectangle_masks(hole_keys_B, image_size, sides)
-        case "rectangles":
-            return several_rectangle_masks(
-                hole_keys_B, image_size, sides, counts, region_Bx2, window
-            )
-        case "freeform":
-            brush = (config.min_brush * image_size, config.max_brush * image_size)
-            return freeform_masks(hole_keys_B, image_size, brush, counts, region_Bx2, window)
-        case "pixels":
-            missing = (config.min_missing, config.max_missing)
-            return pixel_masks(hole_keys_B, image_size, missing, region_Bx2, window)
-    raise ValueError(f"unknown kind of mask {kind!r}")
-
-
-def rectangle_masks(keys_B: jax.Array, image_size: int, sides: tuple[int, int]) -> jax.Array:
+def rectangle_masks(
+    keys_B: jax.Array,
+    image_size: int,
+    sides: tuple[int, int],
+    side_scale: Literal["uniform", "logarithmic"] = "uniform",
+) -> jax.Array:
     """One rectangle an image, anywhere in it.
 
     Args:
         keys_B: typed keys of shape (B,).
         image_size: side S of the image in pixels.
-        sides: shortest and longest side in pixels, both inclusive; drawn for each axis alone.
+        sides: shortest and longest side in pixels, both inclusive.
+        side_scale: uniform: drawn for each axis alone. logarithmic: their mean is log-uniform, and
+            one is at most twice as long as the other, where neither is cut off by `sides`.
     """
-    noise_Bx4 = _uniform(keys_B, (4,))
-    side_Bx2 = _to_int(noise_Bx4[:, :2], sides[0], sides[1] + 1)
+    noise_Bx4 = uniform(keys_B, (4,))
+    if side_scale == "uniform":
+        side_Bx2 = _to_int(noise_Bx4[:, :2], sides[0], sides[1] + 1)
+    else:
+        mean_Bx1 = sides[0] * ((sides[1] + 1) / sides[0]) ** noise_Bx4[:, :1]
+        aspect_Bx1 = jnp.exp2(noise_Bx4[:, 1:2] - 0.5)
+        side_Bx2 = jnp.concatenate([mean_Bx1 * aspect_Bx1, mean_Bx1 / aspect_Bx1], -1)
+        side_Bx2 = jnp.clip(side_Bx2.astype(jnp.int32), *sides)
     start_Bx2 = _to_int(noise_Bx4[:, 2:], 0, image_size - side_Bx2 + 1)
     return filled_rectangles(start_Bx2, side_Bx2, image_size)
 
@@ -104,13 +63,13 @@ def several_rectangle_masks(
         region_Bx2: top and left of each image's region.
         region_side: side of the regions; at least `sides[1]`.
     """
-    count_keys_B, size_keys_B, place_keys_B = _split(keys_B, 3)
+    count_keys_B, size_keys_B, place_keys_B = split_keys(keys_B, 3)
     most = counts[1]
-    count_Bx1 = _uniform_int(count_keys_B, (1,), counts[0], counts[1] + 1)
-    side_BxNx2 = _uniform_int(size_keys_B, (most, 2), sides[0], sides[1] + 1)
+    count_Bx1 = uniform_int(count_keys_B, (1,), counts[0], counts[1] + 1)
+    side_BxNx2 = uniform_int(size_keys_B, (most, 2), sides[0], sides[1] + 1)
     shrink_Bx1x1 = jnp.sqrt(count_Bx1.astype(jnp.float32))[..., None]
     side_BxNx2 = jnp.maximum(jnp.round(side_BxNx2 / shrink_Bx1x1).astype(jnp.int32), 1)
-    start_BxNx2 = _uniform_int(place_keys_B, (most, 2), 0, region_side - side_BxNx2 + 1)
+    start_BxNx2 = uniform_int(place_keys_B, (most, 2), 0, region_side - side_BxNx2 + 1)
     drawn_BxN = jnp.arange(most) < count_Bx1
     side_BxNx2 = side_BxNx2 * drawn_BxN[..., None]
     mask_BxNxSxSx1 = filled_rectangles(start_BxNx2 + region_Bx2[:, None], side_BxNx2, image_size)
@@ -141,12 +100,12 @@ def freeform_masks(
         region_side: side of the regions in pixels.
     """
     batch, most = keys_B.shape[0], counts[1]
-    count_Bx1 = _uniform_int(_fold(keys_B, 0), (1,), counts[0], counts[1] + 1)
-    point_BxNx2 = _uniform(_fold(keys_B, 1), (most, 2)) * (region_side - 1)
-    angle_BxN = _uniform(_fold(keys_B, 2), (most,)) * 2 * jnp.pi
-    radius_BxN = 0.5 * (brush[0] + _uniform(_fold(keys_B, 3), (most,)) * (brush[1] - brush[0]))
-    turn_VxBxN = jnp.moveaxis(_uniform(_fold(keys_B, 4), (_STROKE_VERTICES, most)), 1, 0) - 0.5
-    length_VxBxN = jnp.moveaxis(_uniform(_fold(keys_B, 5), (_STROKE_VERTICES, most)), 1, 0)
+    count_Bx1 = uniform_int(_fold(keys_B, 0), (1,), counts[0], counts[1] + 1)
+    point_BxNx2 = uniform(_fold(keys_B, 1), (most, 2)) * (region_side - 1)
+    angle_BxN = uniform(_fold(keys_B, 2), (most,)) * 2 * jnp.pi
+    radius_BxN = 0.5 * (brush[0] + uniform(_fold(keys_B, 3), (most,)) * (brush[1] - brush[0]))
+    turn_VxBxN = jnp.moveaxis(uniform(_fold(keys_B, 4), (_STROKE_VERTICES, most)), 1, 0) - 0.5
+    length_VxBxN = jnp.moveaxis(uniform(_fold(keys_B, 5), (_STROKE_VERTICES, most)), 1, 0)
     drawn_BxN = jnp.arange(most) < count_Bx1
     # A radius below half a pixel's diagonal could fall between all pixel centres.
     radius_BxN = jnp.where(drawn_BxN, jnp.maximum(radius_BxN, 0.75), -1.0)
@@ -194,9 +153,9 @@ def pixel_masks(
         region_Bx2: top and left of each image's region.
         region_side: side of the regions in pixels.
     """
-    share_keys_B, pixel_keys_B = _split(keys_B)
-    share_Bx1 = missing[0] + _uniform(share_keys_B, (1,)) * (missing[1] - missing[0])
-    noise_BxSxSx1 = _uniform(pixel_keys_B, (image_size, image_size, 1))
+    share_keys_B, pixel_keys_B = split_keys(keys_B)
+    share_Bx1 = missing[0] + uniform(share_keys_B, (1,)) * (missing[1] - missing[0])
+    noise_BxSxSx1 = uniform(pixel_keys_B, (image_size, image_size, 1))
     region_BxSxSx1 = _square(region_Bx2, region_side, image_size)
     return (noise_BxSxSx1 < share_Bx1[..., None, None]) * region_BxSxSx1
 
@@ -238,7 +197,7 @@ def local_windows(keys_B: jax.Array, mask_BxSxSx1: jax.Array, window: int) -> ja
     empty_Bx1 = ~jnp.any(hole_BxSxS, (1, 2))[:, None]
     low_Bx2 = jnp.where(empty_Bx1, 0, low_Bx2)
     high_Bx2 = jnp.where(empty_Bx1, size - window, high_Bx2)
-    return _uniform_int(keys_B, (2,), low_Bx2, high_Bx2 + 1)
+    return uniform_int(keys_B, (2,), low_Bx2, high_Bx2 + 1)
 
 
 def crop(image_BxHxWxC: jax.Array, corner_Bx2: jax.Array, window: int) -> jax.Array:
@@ -254,7 +213,7 @@ def crop(image_BxHxWxC: jax.Array, corner_Bx2: jax.Array, window: int) -> jax.Ar
 # --- Building blocks ------------------------------------------------------------------------
 
 
-def _split(keys_B: jax.Array, count: int = 2) -> tuple[jax.Array, ...]:
+def split_keys(keys_B: jax.Array, count: int = 2) -> tuple[jax.Array, ...]:
     keys_NxB = jax.vmap(lambda key: jax.random.split(key, count), out_axes=1)(keys_B)
     return tuple(keys_NxB)
 
@@ -263,7 +222,7 @@ def _fold(keys_B: jax.Array, number: int) -> jax.Array:
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys_B)
 
 
-def _uniform(keys_B: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def uniform(keys_B: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Float32 in [0, 1) of shape (B, *shape)."""
     return jax.vmap(lambda key: jax.random.uniform(key, shape))(keys_B)
 
@@ -272,9 +231,9 @@ def _square(corner_Bx2: jax.Array, side: int, image_size: int) -> jax.Array:
     return filled_rectangles(corner_Bx2, jnp.full_like(corner_Bx2, side), image_size)
 
 
-def _uniform_int(keys_B: jax.Array, shape: tuple[int, ...], low, end) -> jax.Array:
+def uniform_int(keys_B: jax.Array, shape: tuple[int, ...], low, end) -> jax.Array:
     """int32 in [low, end) of shape (B, *shape); the bounds broadcast against that shape."""
-    return _to_int(_uniform(keys_B, shape), low, end)
+    return _to_int(uniform(keys_B, shape), low, end)
 
 
 def _to_int(noise: jax.Array, low, end) -> jax.Array:

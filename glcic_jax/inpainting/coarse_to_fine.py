@@ -42,10 +42,14 @@ def complete(
     height, width = image_BxHxWx3.shape[1:3]
     multiple = padding_multiple(generator, height, width)
     image, mask = (pad_to_multiple(x, multiple) for x in (image_BxHxWx3, mask_BxHxWx1))
-    start = _first(generator, variables, image, mask, (height, width))
-    # Only a generator with a `deepest` need know of a start.
-    given = {} if start is None else {"start_BxHxWx3": start}
-    padded: Any = generator.apply(variables, image, mask, train=False, **given)
+    found = _first(generator, variables, image, mask, (height, width))
+    padded: Any
+    if found is None:  # only a generator with a `deepest` need know of a start
+        padded = generator.apply(variables, image, mask, train=False)
+    else:
+        start, stage = found
+        padded = generator.apply(variables, image, mask, train=False, start_BxHxWx3=start)
+        padded = _unless_left(generator, padded, start, stage)
     output = padded[:, :height, :width]
     return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
 
@@ -64,7 +68,8 @@ def first_completion(
     Returns:
         float32 image_BxHxWx3 in [0, 1]; anything outside the holes. None: the generator's own fill.
     """
-    return _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, image_BxHxWx3.shape[1:3])
+    found = _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, image_BxHxWx3.shape[1:3])
+    return None if found is None else found[0]
 
 
 def _first(
@@ -73,8 +78,8 @@ def _first(
     image_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
     size: tuple[int, ...],
-) -> jax.Array | None:
-    """As `first_completion`, of a padded image; `size` is its height and width before."""
+) -> tuple[jax.Array, jax.Array] | None:
+    """As `first_completion`, and the stages, of a padded image; `size` is that before."""
     most = most_halvings(size[0], size[1], generator.deepest)
     if most == 0:
         return None
@@ -82,7 +87,15 @@ def _first(
     stage = hole_stages(inside, generator.deepest, most)
     pad = [(0, long - short) for long, short in zip(image_BxHxWx3.shape[1:3], size, strict=True)]
     stage_BxHxWx1 = jnp.pad(stage, ((0, 0), *pad, (0, 0)), mode="edge")
-    return _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, most)
+    start = _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, most)
+    return start, stage_BxHxWx1
+
+
+def _unless_left(
+    generator: Generator, output: jax.Array, start: jax.Array, stage: jax.Array
+) -> jax.Array:
+    """The output, but the start where a network that does not refine leaves it as it is."""
+    return output if generator.refines else jnp.where(stage > 1, start, output)
 
 
 def _start(
@@ -109,6 +122,7 @@ def _start(
         stage = halve_stages(jnp.maximum(stage_BxHxWx1 - 1, 0), mask)
         start = _start(generator, variables, image, mask, stage, most - 1)
         output: Any = generator.apply(variables, image, mask, train=False, start_BxHxWx3=start)
+        output = _unless_left(generator, output, start, stage)
         half = composite(jnp.where(stage > 0, output, start), image, mask)
         return composite(start_from_half(half, image_BxHxWx3, mask_BxHxWx1), smooth, is_deeper)
 

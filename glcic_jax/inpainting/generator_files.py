@@ -1,7 +1,8 @@
 """Generators as single files: those that come with the package, and your own.
 
-A file holds the configuration, the generator's variables, float32, and notes such as the step they
-are from: no optimizer, no discriminators. It is read without executing anything that it says.
+A file holds the configuration, the generator's variables, float32 (kernels may be float16), and
+notes such as the step they are from: no optimizer, no discriminators. It is read without executing
+anything that it says.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def load_pretrained(name: str) -> tuple[Config, Generator, Any]:
         return _read(file, name)
 
 
-def save_generator(path: Path, config: Config, variables: Any, notes: dict[str, Any]) -> None:
+def save_generator(
+    path: Path, config: Config, variables: Any, notes: dict[str, Any], *, half: bool = False
+) -> None:
     """Write a generator to one file.
 
     Args:
@@ -58,12 +61,15 @@ def save_generator(path: Path, config: Config, variables: Any, notes: dict[str, 
         config: of the run.
         variables: of the generator, see `training.state.generator_variables`.
         notes: what else should be known of it, such as the step; plain values.
+        half: keep kernels in float16, in half the space. They are read as float32 again.
 
     Raises:
         UserError: the file can't be written; what stood there is kept.
     """
     flat = flax.traverse_util.flatten_dict(variables, sep="/")
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in flat.items()}
+    if half:
+        arrays = {n: x.astype(np.float16) if x.ndim > 1 else x for n, x in arrays.items()}
     arrays |= {_CONFIG: to_json(config), _NOTES: json.dumps(notes)}
     try:
         save_arrays(path, arrays)
@@ -101,7 +107,7 @@ def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
         raise UserError(f"{name}: {error}") from error
     generator = build_generator(config)
     variables = flax.traverse_util.unflatten_dict(
-        {key: jnp.asarray(value) for key, value in arrays.items()}, sep="/"
+        {key: jnp.asarray(value, jnp.float32) for key, value in arrays.items()}, sep="/"
     )
     require_variables_of(generator, config, variables, name)
     return config, generator, variables

@@ -217,7 +217,9 @@ def _run_network(
 ) -> None:
     """Complete, in place, the holes whose stage is not 0."""
     cell, most = prepared.cell, prepared.margins[0]
-    wanted = canvas.stage > 0
+    wanted = canvas.stage > 0 if prepared.generator.refines else canvas.stage == 1
+    if not wanted.any():
+        return
     start_HxWx3 = filled_HxWx3.copy()
     first_2 = np.array((canvas.top, canvas.left)) // cell
     cells_2 = np.array(canvas.size) // cell

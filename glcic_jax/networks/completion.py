@@ -40,6 +40,7 @@ class CompletionNetwork(nn.Module):
     fill: Fill = "mean"
     contrast: Contrast = "absolute"
     deepest: float = 0.0
+    refines: bool = True
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None

@@ -38,6 +38,11 @@ class ContextEncoder(nn.Module):
         return 0.0
 
     @property
+    def refines(self) -> bool:
+        """Nothing to go on from."""
+        return False
+
+    @property
     def downsamples(self) -> int:
         """How often the image is halved: down to 4 to 7 pixels."""
         return max(1, (self.image_size // 4).bit_length() - 1)

@@ -65,6 +65,11 @@ class Generator(Protocol):
         `inpainting/coarse_to_fine.py`."""
 
     @property
+    def refines(self) -> bool:
+        """Whether it goes on from the doubled completion of a deeper hole; not read where `deepest`
+        is 0."""
+
+    @property
     def dtype(self) -> jnp.dtype:
         """Type of its convolutions; parameters and statistics are float32."""
 

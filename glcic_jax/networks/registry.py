@@ -17,6 +17,7 @@ from glcic_jax.config.checks import check
 from glcic_jax.config.saved import flatten
 from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
+from glcic_jax.imaging.depths import most_halvings
 from glcic_jax.networks.completion import CompletionNetwork, ResidualNetwork, SkipNetwork
 from glcic_jax.networks.context_encoder import ContextEncoder
 from glcic_jax.networks.interface import Generator
@@ -102,6 +103,10 @@ def check_run(config: Config) -> None:
     entry.check(config)
     generator = entry.build(config, None)
     _require_multiple(size, generator.multiple, f"model.generator {name}")
+    halvings = most_halvings(size, size, generator.deepest)
+    _require_multiple(
+        size, generator.multiple * 2**halvings, f"model.deepest {generator.deepest:g}"
+    )
     if generator.image_size not in (None, size):
         raise UserError(
             f"image-size is {size}; model.generator {name} completes images of "
@@ -153,6 +158,7 @@ def _build_glcic(config: Config, axis_name: str | None) -> Generator:
         downsamples=model.downsamples,
         dilations=model.dilations,
         deepest=model.deepest,
+        refines=model.refines,
         dilated_residual=model.dilated_residual,
         **_common(config, axis_name),
     )
@@ -164,6 +170,7 @@ def _build_residual(config: Config, axis_name: str | None) -> Generator:
         downsamples=model.downsamples,
         dilations=model.dilations,
         deepest=model.deepest,
+        refines=model.refines,
         **_common(config, axis_name),
     )
 
@@ -174,6 +181,7 @@ def _build_skip(config: Config, axis_name: str | None) -> Generator:
         downsamples=model.downsamples,
         dilations=model.dilations,
         deepest=model.deepest,
+        refines=model.refines,
         **_common(config, axis_name),
     )
 

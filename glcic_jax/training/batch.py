@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from glcic_jax.config.settings import window_size
 from glcic_jax.imaging.augment import augment
-from glcic_jax.imaging.masks import local_windows, training_masks
+from glcic_jax.imaging.masks import local_windows
+from glcic_jax.imaging.training_masks import training_masks
 from glcic_jax.imaging.values import to_float
+from glcic_jax.inpainting.coarse_to_fine import first_completion
 from glcic_jax.training.recipe import Recipe
 from glcic_jax.training.state import TrainState
 
@@ -24,12 +26,15 @@ class Batch:
         mask: float32 mask_BxSxSx1, 1 is the hole.
         corner: int32 corner_Bx2, top and left of the local windows that hold the holes.
         real_corner: int32 corner_Bx2 of the windows that are cut out of real images.
+        start: float32 image_BxSxSx3 in [0, 1], what the network starts from in the holes: where
+            they are deep, what it makes of the halved image itself. None: its own fill.
     """
 
     image: jax.Array
     mask: jax.Array
     corner: jax.Array
     real_corner: jax.Array
+    start: jax.Array | None
 
 
 def draw_batch(recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array) -> Batch:
@@ -59,4 +64,16 @@ def draw_batch(recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array) -> B
         mask,
         local_windows(keys_5xB[3], mask, window),
         local_windows(keys_5xB[4], other_mask, window),
+        _start(recipe, state, image, mask),
     )
+
+
+def _start(
+    recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array, mask_BxSxSx1: jax.Array
+) -> jax.Array | None:
+    """See `Batch.start`; by the moving average where there is one, without a gradient."""
+    latest = {"params": state.generator.params, "batch_stats": state.generator.batch_stats}
+    variables = latest if state.average is None else state.average
+    variables = {**variables, "constants": {"mean_pixel": state.mean_pixel}}
+    start = first_completion(recipe.generator, variables, image_BxSxSx3, mask_BxSxSx1)
+    return jax.lax.stop_gradient(start)

@@ -21,10 +21,11 @@ from glcic_jax.config.settings import Config, MaskConfig, Phase, phase_of, total
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation.loop import MODEL, evaluate
+from glcic_jax.evaluation.loop import MODEL, Completer, evaluate
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.pictures import picture_grid
 from glcic_jax.imaging.pyramids import Pyramids
+from glcic_jax.imaging.training_masks import drawn_kinds
 from glcic_jax.inpainting.generators import find_generator
 from glcic_jax.networks.registry import check_run, generator_differences
 from glcic_jax.runtime import devices, jobs
@@ -169,11 +170,19 @@ def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -
     )
 
 
-def validation_protocol(config: MaskConfig) -> HoleProtocol:
-    """The evaluation protocol that comes nearest to the holes of training; mixed: rectangle."""
-    if config.kind == "rectangles" or config.kind == "mixed":
-        return "rectangle"
-    return config.kind
+def validation_protocols(config: MaskConfig) -> tuple[HoleProtocol, ...]:
+    """The evaluation protocols that come nearest to the holes of training; mixed: of all kinds."""
+    nearest: dict[str, HoleProtocol] = {
+        "rectangle": "rectangle",
+        "rectangles": "rectangle",
+        "blobs": "rectangle",
+        "freeform": "freeform",
+        "specks": "freeform",
+        "text": "freeform",
+        "pixels": "pixels",
+    }
+    kinds = drawn_kinds(config)
+    return tuple(dict.fromkeys(nearest[kind] for kind in kinds))
 
 
 class _Loop:
@@ -274,10 +283,33 @@ class _Loop:
             )
 
     def _validate(self, done: int, state: TrainState) -> float:
-        """Score the validation images, draw some; returns the hole's mean PSNR in dB."""
+        """Score the validation images, draw some; returns the hole's mean PSNR in dB, over all
+        protocols."""
         variables = devices.local_copy(generator_variables(state))
         completer = model_completer(self._recipe.generator, variables)
-        protocol = validation_protocol(self._config.masks)
+        protocols = validation_protocols(self._config.masks)
+        found = [self._scores(completer, protocol) for protocol in protocols]
+        scores = {name: float(np.mean([part[name] for part in found])) for name in found[0]}
+        if len(protocols) > 1:
+            named = zip(protocols, found, strict=True)
+            scores |= {f"hole_psnr_{protocol}": part["hole_psnr"] for protocol, part in named}
+        self._writers.validation(done, scores)
+        if jobs.is_first():
+            sheet = picture_grid(
+                {"completed": completer},
+                self._validation_images,
+                protocol=protocols[0],
+                seed=_VALIDATION_SEED,
+                count=self._config.loop.sample_images,
+            )
+            self._writers.grid(done, sheet)
+        self._writers.message(
+            f"validation at step {done}: hole PSNR {scores['hole_psnr']:.2f} dB, "
+            f"whole SSIM {scores['whole_ssim']:.3f}"
+        )
+        return scores["hole_psnr"]
+
+    def _scores(self, completer: Completer, protocol: HoleProtocol) -> dict[str, float]:
         results = evaluate(
             {MODEL: completer},
             self._validation_images,
@@ -286,26 +318,10 @@ class _Loop:
             batch_size=_VALIDATION_BATCH,
             limit=self._config.loop.validation_images,
         )
-        hole = results.summary(MODEL, "hole")
-        whole = results.summary(MODEL, "whole")
-        scores = {
+        hole, whole = (results.summary(MODEL, region) for region in ("hole", "whole"))
+        return {
             "hole_psnr": hole["psnr"],
             "hole_l1": hole["l1"],
             "whole_psnr": whole["psnr"],
             "whole_ssim": whole["ssim"],
         }
-        self._writers.validation(done, scores)
-        if jobs.is_first():
-            sheet = picture_grid(
-                {"completed": completer},
-                self._validation_images,
-                protocol=protocol,
-                seed=_VALIDATION_SEED,
-                count=self._config.loop.sample_images,
-            )
-            self._writers.grid(done, sheet)
-        self._writers.message(
-            f"validation at step {done}: hole PSNR {hole['psnr']:.2f} dB, "
-            f"whole SSIM {whole['ssim']:.3f}"
-        )
-        return hole["psnr"]

@@ -158,8 +158,9 @@ def _generate(
         "batch_stats": state.generator.batch_stats,
         "constants": {"mean_pixel": state.mean_pixel},
     }
+    given = {} if batch.start is None else {"start_BxHxWx3": batch.start}
     output, updates = recipe.generator.apply(
-        variables, batch.image, batch.mask, train=True, mutable=["batch_stats"]
+        variables, batch.image, batch.mask, train=True, mutable=["batch_stats"], **given
     )
     return output, updates["batch_stats"]
 

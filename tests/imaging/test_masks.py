@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from glcic_jax.config.settings import MaskConfig
 from glcic_jax.imaging import masks
+from glcic_jax.imaging.training_masks import drawn_kinds, training_masks
 
-KINDS = ("rectangle", "rectangles", "freeform", "pixels")
+KINDS = ("rectangle", "rectangles", "freeform", "pixels", "blobs", "specks", "text")
 
 
 def keys(count: int, seed: int = 0) -> jax.Array:
@@ -29,7 +30,7 @@ def bounding_box(mask_SxSx1: np.ndarray) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("size", [32, 45])
 def test_every_kind_is_zero_one_and_fits_its_window(kind, size):
     config = MaskConfig(kind=kind)
-    mask = np.asarray(masks.training_masks(keys(200), size, config))
+    mask = np.asarray(training_masks(keys(200), size, config))
     assert mask.shape == (200, size, size, 1)
     assert mask.dtype == np.float32
     assert set(np.unique(mask)) == {0.0, 1.0}
@@ -57,20 +58,20 @@ def test_rectangles_have_all_sides_and_places():
 
 def test_each_image_has_a_hole_of_its_own():
     for kind in KINDS:
-        mask = np.asarray(masks.training_masks(keys(16), 64, MaskConfig(kind=kind)))
+        mask = np.asarray(training_masks(keys(16), 64, MaskConfig(kind=kind)))
         assert len({one.tobytes() for one in mask}) == 16, kind
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 def test_a_hole_depends_on_its_own_key_alone(kind):
-    draw = lambda keys_B: np.asarray(masks.training_masks(keys_B, 32, MaskConfig(kind=kind)))  # noqa: E731
+    draw = lambda keys_B: np.asarray(training_masks(keys_B, 32, MaskConfig(kind=kind)))  # noqa: E731
     whole = draw(keys(6))
     np.testing.assert_array_equal(whole[4:], draw(keys(6)[4:]))
 
 
 def test_counts_are_respected():
     config = MaskConfig(kind="rectangles", min_count=3, max_count=3, min_side=0.1, max_side=0.12)
-    mask = np.asarray(masks.training_masks(keys(200), 128, config))
+    mask = np.asarray(training_masks(keys(200), 128, config))
     pieces = [ndimage.label(one[..., 0])[1] for one in mask]
     assert max(pieces) == 3
     assert np.mean(pieces) > 2.5
@@ -78,7 +79,7 @@ def test_counts_are_respected():
 
 def test_strokes_are_as_thick_as_the_brush():
     config = MaskConfig(kind="freeform", min_brush=0.06, max_brush=0.06, local_window=1.0)
-    mask = np.asarray(masks.training_masks(keys(20), 128, config))
+    mask = np.asarray(training_masks(keys(20), 128, config))
     for one in mask[..., 0]:
         # The radius of the largest disc that fits is half the brush where strokes don't cross.
         depth = ndimage.distance_transform_edt(np.pad(one, 1))
@@ -88,21 +89,36 @@ def test_strokes_are_as_thick_as_the_brush():
 
 def test_pixel_masks_miss_the_configured_share():
     config = MaskConfig(kind="pixels", min_missing=0.3, max_missing=0.3, local_window=1.0)
-    share = np.asarray(masks.training_masks(keys(50), 64, config)).mean()
+    share = np.asarray(training_masks(keys(50), 64, config)).mean()
     assert abs(share - 0.3) < 0.01
 
 
 def test_mixed_masks_are_of_each_kind_as_often_as_its_share():
-    shares = (3.0, 1.0, 0.0, 2.0)
+    shares = (3.0, 1.0, 0.0, 2.0, 1.0, 2.0, 1.0)
     mixed = MaskConfig(kind="mixed", shares=shares)
-    drawn = np.asarray(masks.training_masks(keys(3000), 32, mixed))
+    drawn = np.asarray(training_masks(keys(3000), 32, mixed))
     mask_keys = jax.vmap(jax.random.split)(keys(3000))[:, 1]
-    found = np.zeros((4, 3000), bool)
+    found = np.zeros((7, 3000), bool)
     for number, kind in enumerate(KINDS):
-        alone = np.asarray(masks.training_masks(mask_keys, 32, MaskConfig(kind=kind)))
+        alone = np.asarray(training_masks(mask_keys, 32, MaskConfig(kind=kind)))
         found[number] = (alone == drawn).all((1, 2, 3))
     assert found.any(0).all()
-    np.testing.assert_allclose(found.mean(1), np.array(shares) / 6, atol=0.03)
+    np.testing.assert_allclose(found.mean(1), np.array(shares) / 10, atol=0.03)
+    assert drawn_kinds(mixed) == tuple(kind for kind in KINDS if kind != "freeform")
+    assert drawn_kinds(MaskConfig(kind="mixed")) == KINDS[:4]
+
+
+def test_sides_on_a_logarithmic_scale():
+    mask = masks.rectangle_masks(keys(2000), 64, (1, 32), "logarithmic")
+    boxes = np.array([bounding_box(one) for one in np.asarray(mask)])
+    height, width = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
+    assert height.min() == width.min() == 1
+    assert height.max() == width.max() == 32
+    wide = np.maximum(height, width)
+    assert (wide <= 2.01 * np.minimum(height, width) + 2).all()
+    # Between 2 and 5, 5 and 12: about as often, over two octaves and a bit each.
+    counts = [((height >= low) & (height < high)).mean() for low, high in ((2, 5), (5, 12.5))]
+    np.testing.assert_allclose(counts, np.log(2.5) / np.log(33), atol=0.05)
 
 
 def test_windows_contain_the_holes_and_reach_every_place():

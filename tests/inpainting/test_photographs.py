@@ -98,10 +98,13 @@ DEEP = HOLES | {
 }
 
 
-@pytest.mark.parametrize("name", DEEP)
-def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(name):
+@pytest.mark.parametrize(
+    ("name", "refines"), [(name, True) for name in DEEP] + [("a wide one and specks", False)]
+)
+def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(name, refines):
     height, width, boxes = DEEP[name]
     generator, variables = random_model("harmonic", "skip", 4.5)
+    generator = generator.clone(refines=refines)
     image, mask = photograph(height, width), np.zeros((height, width), np.float32)
     for top, left, bottom, right in boxes:
         mask[top:bottom, left:right] = 1

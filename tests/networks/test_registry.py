@@ -37,6 +37,7 @@ class Toy(nn.Module):
     multiple: int = 2
     fill: Fill = "mean"
     deepest: float = 0.0
+    refines: bool = False
     dtype: jnp.dtype = jnp.float32
 
     def layers(self) -> None:

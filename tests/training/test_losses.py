@@ -33,6 +33,21 @@ def test_reconstruction_counts_the_hole_only(photo_crops):
     np.testing.assert_allclose(absolute, total_absolute / truth.size, rtol=1e-5)
 
 
+def test_the_logarithmic_error_is_the_mean_psnr(photo_crops):
+    truth = photo_crops[:3].astype(np.float32) / 255
+    mask = np.zeros((3, 32, 32, 1), np.float32)
+    mask[:, 4:10, 8:30] = 1
+    output = truth + np.float32([0.1, 0.02, 0.3])[:, None, None, None] * (2 * mask - 1)
+    found = losses.reconstruction_loss(
+        output, truth, mask, LossConfig(reconstruction="logarithmic")
+    )
+    psnr = -20 * np.log10([0.1, 0.02, 0.3])
+    # But for what two levels of 255 take from the second.
+    np.testing.assert_allclose(-10 * found / np.log(10), psnr.mean(), atol=0.3)
+    empty = losses.logarithmic_error(output, truth, np.zeros_like(mask))
+    assert np.isfinite(empty)
+
+
 def test_cross_entropies_are_those_of_probabilities():
     logits = np.array([-3.0, -0.5, 0.0, 2.0], np.float32)
     real = -np.log(sigmoid(logits)).mean()
