@@ -94,7 +94,7 @@ def _our_run(config: MaskConfig, size: int, batch: int) -> Run:
     import jax
     import jax.numpy as jnp
 
-    from glcic_jax.imaging.masks import training_masks
+    from glcic_jax.imaging.training_masks import training_masks
 
     @jax.jit
     def draw(step: jax.Array) -> jax.Array:

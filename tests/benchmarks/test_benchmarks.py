@@ -15,7 +15,7 @@ from support import replace
 from benchmarks import masks as mask_benchmark
 from benchmarks import tpu_compile, work
 from benchmarks.timing import Spread, alternate
-from glcic_jax.imaging.masks import training_masks
+from glcic_jax.imaging.training_masks import training_masks
 from glcic_jax.networks.layers import Conv, InterpolatedConv
 
 
