@@ -1,4 +1,4 @@
-"""The harmonic fill in PyTorch: `glcic_jax.fill.harmonic_fill`, sweep for sweep."""
+"""The harmonic fill in PyTorch: `glcic_jax.imaging.fills.harmonic_fill`, sweep for sweep."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def _solve(image: Tensor, known: Tensor, mean_pixel: Tensor, sweeps: int) -> Ten
 
 def _relax(surface: Tensor, is_known: Tensor, sweeps: int) -> Tensor:
     """Chebyshev-accelerated Jacobi sweeps over the pixels not known."""
-    radius = math.cos(math.pi / (max(surface.shape[2:]) / 2 + 1))
+    # 32: see `glcic_jax.imaging.fills`.
+    radius = math.cos(math.pi / (min(max(surface.shape[2:]), 32) / 2 + 1))
     weight = 1.0
     before = now = surface
     for sweep in range(sweeps):

@@ -34,7 +34,7 @@ class Batch:
     mask: jax.Array
     corner: jax.Array
     real_corner: jax.Array
-    start: jax.Array | None
+    start: jax.Array | None = None
 
 
 def draw_batch(recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array) -> Batch:

@@ -226,7 +226,7 @@ BAD = [
     (("--preset", "huge"), "huge"),
     (("--model.wdth", "8"), "wdth"),
     (("--model.fill", "median"), "median"),
-    (("--model.generator", "glcicc"), "choose one of glcic, residual, context_encoder"),
+    (("--model.generator", "glcicc"), "choose one of glcic, residual, skip, context_encoder"),
     (("--image-size", "30"), "30"),
     (("--masks.local-window", "2"), "local-window"),
     (("--masks.max-side", "0.7"), "local-window"),
