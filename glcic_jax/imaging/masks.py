@@ -214,6 +214,7 @@ def crop(image_BxHxWxC: jax.Array, corner_Bx2: jax.Array, window: int) -> jax.Ar
 
 
 def split_keys(keys_B: jax.Array, count: int = 2) -> tuple[jax.Array, ...]:
+    """`count` arrays of typed keys of shape (B,), as of `jax.random.split`."""
     keys_NxB = jax.vmap(lambda key: jax.random.split(key, count), out_axes=1)(keys_B)
     return tuple(keys_NxB)
 

@@ -1,7 +1,7 @@
 """The training loop: phases, cadence, the check for finite losses, saving and resuming.
 
 The mathematics of a step is in `steps.py`; what a run writes is in `writers.py` and
-`runtime/checkpoints.py`; validation is the one evaluation loop, `evaluation/loop.py`.
+`runtime/checkpoints.py`; `validation.py` scores it now and then.
 """
 
 from __future__ import annotations
@@ -16,16 +16,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from glcic_jax.config.saved import to_json
-from glcic_jax.config.scoring import HoleProtocol
-from glcic_jax.config.settings import Config, MaskConfig, Phase, phase_of, total_steps
+from glcic_jax.config.settings import Config, Phase, phase_of, total_steps
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
 from glcic_jax.errors import UserError
-from glcic_jax.evaluation.loop import MODEL, Completer, evaluate
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.pictures import picture_grid
 from glcic_jax.imaging.pyramids import Pyramids
-from glcic_jax.imaging.training_masks import drawn_kinds
 from glcic_jax.inpainting.generators import find_generator
 from glcic_jax.networks.registry import check_run, generator_differences
 from glcic_jax.runtime import devices, jobs
@@ -43,13 +40,11 @@ from glcic_jax.training.state import (
 )
 from glcic_jax.training.steps import STEPS
 from glcic_jax.training.terms import Terms
+from glcic_jax.training.validation import VALIDATION_SEED, validate, validation_protocols
 from glcic_jax.training.window import Window
 from glcic_jax.training.writers import Writers
 
 Step = Callable[[TrainState, jax.Array], tuple[TrainState, Terms]]
-
-_VALIDATION_SEED = 0
-_VALIDATION_BATCH = 256
 
 
 def train(workdir: Path, config: Config) -> None:
@@ -170,21 +165,6 @@ def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -
     )
 
 
-def validation_protocols(config: MaskConfig) -> tuple[HoleProtocol, ...]:
-    """The evaluation protocols that come nearest to the holes of training; mixed: of all kinds."""
-    nearest: dict[str, HoleProtocol] = {
-        "rectangle": "rectangle",
-        "rectangles": "rectangle",
-        "blobs": "rectangle",
-        "freeform": "freeform",
-        "specks": "freeform",
-        "text": "freeform",
-        "pixels": "pixels",
-    }
-    kinds = drawn_kinds(config)
-    return tuple(dict.fromkeys(nearest[kind] for kind in kinds))
-
-
 class _Loop:
     """Steps from one state to the end of the run, with everything that happens in between."""
 
@@ -287,19 +267,19 @@ class _Loop:
         protocols."""
         variables = devices.local_copy(generator_variables(state))
         completer = model_completer(self._recipe.generator, variables)
-        protocols = validation_protocols(self._config.masks)
-        found = [self._scores(completer, protocol) for protocol in protocols]
-        scores = {name: float(np.mean([part[name] for part in found])) for name in found[0]}
-        if len(protocols) > 1:
-            named = zip(protocols, found, strict=True)
-            scores |= {f"hole_psnr_{protocol}": part["hole_psnr"] for protocol, part in named}
+        scores = validate(
+            completer,
+            self._validation_images,
+            self._config.masks,
+            self._config.loop.validation_images,
+        )
         self._writers.validation(done, scores)
         if jobs.is_first():
             sheet = picture_grid(
                 {"completed": completer},
                 self._validation_images,
-                protocol=protocols[0],
-                seed=_VALIDATION_SEED,
+                protocol=validation_protocols(self._config.masks)[0],
+                seed=VALIDATION_SEED,
                 count=self._config.loop.sample_images,
             )
             self._writers.grid(done, sheet)
@@ -308,20 +288,3 @@ class _Loop:
             f"whole SSIM {scores['whole_ssim']:.3f}"
         )
         return scores["hole_psnr"]
-
-    def _scores(self, completer: Completer, protocol: HoleProtocol) -> dict[str, float]:
-        results = evaluate(
-            {MODEL: completer},
-            self._validation_images,
-            protocol=protocol,
-            seed=_VALIDATION_SEED,
-            batch_size=_VALIDATION_BATCH,
-            limit=self._config.loop.validation_images,
-        )
-        hole, whole = (results.summary(MODEL, region) for region in ("hole", "whole"))
-        return {
-            "hole_psnr": hole["psnr"],
-            "hole_l1": hole["l1"],
-            "whole_psnr": whole["psnr"],
-            "whole_ssim": whole["ssim"],
-        }

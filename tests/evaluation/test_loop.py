@@ -106,7 +106,7 @@ def test_each_device_always_computes_the_same_number_of_images(monkeypatch):
     """Other shapes are other compiled programs, which need not round alike."""
     sizes = []
 
-    def spy(_generator, _plan, _mesh, _arrays, image_u8, _hole):
+    def spy(_generator, _mesh, _arrays, image_u8, _hole):
         sizes.append(image_u8.shape[0])
         return image_u8, jnp.ones(len(image_u8), bool)
 
