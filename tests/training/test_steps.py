@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 
@@ -15,7 +16,9 @@ from support import replace
 from glcic_jax.config.presets import STUDY
 from glcic_jax.config.saved import to_json
 from glcic_jax.config.settings import LossConfig, phase_of, total_steps
+from glcic_jax.imaging.fills import harmonic_fill
 from glcic_jax.imaging.values import composite
+from glcic_jax.inpainting.coarse_to_fine import first_completion
 from glcic_jax.networks.registry import check_run
 from glcic_jax.runtime.devices import batch_mesh
 from glcic_jax.training import losses, steps
@@ -25,6 +28,7 @@ from glcic_jax.training.loop import compile_step
 from glcic_jax.training.recipe import build_recipe
 from glcic_jax.training.state import create_train_state
 from glcic_jax.training.steps import STEPS, joint_step
+from glcic_jax.training.validation import validation_protocols
 
 PHASES = ("completion", "discriminator", "joint")
 
@@ -310,3 +314,47 @@ def test_eight_devices_agree_with_one_device_however_they_are_used(tiny_config, 
                 np.testing.assert_allclose(
                     other[name], one[name], rtol=2e-4, atol=1e-6, err_msg=f"{how} {step} {name}"
                 )
+
+
+def test_deep_holes_start_from_what_the_moving_average_makes_of_the_half(tiny_config, photo_crops):
+    model = {
+        "generator": "skip",
+        "width": 4,
+        "dilations": (1,),
+        "contrast": "local",
+        "deepest": 2.0,
+    }
+    config = replace(
+        tiny_config,
+        image_size=32,
+        model=model,
+        optimizer={"ema_decay": 0.5},
+        masks={"min_side": 0.3, "max_side": 0.5},
+    )
+    check_run(config)
+    recipe, state, images = build_recipe(config), start(config), jnp.asarray(photo_crops)
+    average = jax.tree.map(lambda leaf: leaf + 0.05, state.average)
+    state = dataclasses.replace(state, average=average)
+    batch = draw_batch(recipe, state, images)
+    variables = {**average, "constants": {"mean_pixel": state.mean_pixel}}
+    wanted = first_completion(recipe.generator, variables, batch.image, batch.mask)
+    np.testing.assert_allclose(batch.start, wanted, atol=1e-6)
+    smooth = harmonic_fill(batch.image, batch.mask, state.mean_pixel)
+    assert np.abs(batch.mask * (batch.start - smooth)).max() > 0.01
+    # The first step's output is that start, for the last layer is zero.
+    _, terms = compiled(config, "completion")(state, images)
+    loss = losses.reconstruction_loss(batch.start, batch.image, batch.mask, config.losses)
+    np.testing.assert_allclose(terms.losses["reconstruction"], loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("masks", "protocols"),
+    [
+        ({"kind": "rectangles"}, ("rectangle",)),
+        ({"kind": "text"}, ("freeform",)),
+        ({"kind": "mixed"}, ("rectangle", "freeform", "pixels")),
+        ({"kind": "mixed", "shares": (0, 0, 0, 1, 0, 1, 0)}, ("pixels", "freeform")),
+    ],
+)
+def test_a_mixture_is_validated_on_all_its_kinds(tiny_config, masks, protocols):
+    assert validation_protocols(replace(tiny_config, masks=masks).masks) == protocols
