@@ -214,15 +214,8 @@ def fill_windows(
     covered = many.repeat(step, 0).repeat(step, 1)[: blocks.shape[0], : blocks.shape[1]]
     found = {}
     for side, used in ((small, blocks & ~covered), (large, many)):
-        windows = []
-        for row, column in zip(*np.nonzero(used), strict=True):
-            top, left = int(row) * side - before[0], int(column) * side - before[1]
-            start = [
-                max(first - margin, -at) for first, at in zip((top, left), corner, strict=True)
-            ]
-            windows.append(Window(Tile(side, top, left), side + 2 * margin, start[0], start[1]))
-        if windows:
-            found[side + 2 * margin] = windows
+        if used.any():
+            found[side + 2 * margin] = _windows(used, side, margin, corner, before)
     return found
 
 
@@ -230,9 +223,16 @@ def start_windows(
     hole_HxW: np.ndarray, side: int, margin: int, corner: tuple[int, int]
 ) -> list[Window]:
     """As `fill_windows`, of one size: tiles of `side` pixels on a grid of the part."""
+    return _windows(_any_in_blocks(hole_HxW, side), side, margin, corner, (0, 0))
+
+
+def _windows(
+    used_hxw: np.ndarray, side: int, margin: int, corner: tuple[int, ...], before: tuple[int, ...]
+) -> list[Window]:
+    """A window for each used block of a grid that begins `before` pixels above and beside."""
     windows = []
-    for row, column in zip(*np.nonzero(_any_in_blocks(hole_HxW, side)), strict=True):
-        top, left = int(row) * side, int(column) * side
+    for row, column in np.argwhere(used_hxw):
+        top, left = int(row) * side - before[0], int(column) * side - before[1]
         start = [max(first - margin, -at) for first, at in zip((top, left), corner, strict=True)]
         windows.append(Window(Tile(side, top, left), side + 2 * margin, start[0], start[1]))
     return windows

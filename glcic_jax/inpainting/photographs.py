@@ -195,11 +195,11 @@ def _cell_sums(canvas: Canvas, filled_HxWx3: np.ndarray) -> np.ndarray:
     cells_hxwxC = np.zeros((height // CELL, width // CELL, CELL_SUMS), np.float32)
     near = geometry.near_blocks(canvas.stage > 0, _BLOCK, 2 * REACH + _BLOCK)
     blocks = [(int(row) * _BLOCK, int(column) * _BLOCK) for row, column in near]
+    everywhere = np.ones((height, width, 1), bool)
 
     def arrays(block: tuple[int, int]) -> tuple:
         hole = cut(canvas.hole, *block, _BLOCK)[..., None]
-        inside = cut(np.ones((height, width), bool), *block, _BLOCK)[..., None]
-        return cut(filled_HxWx3, *block, _BLOCK), hole, inside
+        return cut(filled_HxWx3, *block, _BLOCK), hole, cut(everywhere, *block, _BLOCK)
 
     for (top, left), sums in in_batches(_sums, blocks, arrays, batch_size(_BLOCK)):
         part = cells_hxwxC[top // CELL :, left // CELL :][: len(sums), : len(sums)]

@@ -152,38 +152,28 @@ def _common(config: Config, axis_name: str | None) -> dict[str, Any]:
     }
 
 
-def _build_glcic(config: Config, axis_name: str | None) -> Generator:
+def _of_chain(config: Config, axis_name: str | None) -> dict[str, Any]:
+    """What all networks that are chains of convolutions share."""
     model = config.model
-    return CompletionNetwork(
-        downsamples=model.downsamples,
-        dilations=model.dilations,
-        deepest=model.deepest,
-        refines=model.refines,
-        dilated_residual=model.dilated_residual,
-        **_common(config, axis_name),
-    )
+    return _common(config, axis_name) | {
+        "downsamples": model.downsamples,
+        "dilations": model.dilations,
+        "deepest": model.deepest,
+        "refines": model.refines,
+    }
+
+
+def _build_glcic(config: Config, axis_name: str | None) -> Generator:
+    residual = config.model.dilated_residual
+    return CompletionNetwork(dilated_residual=residual, **_of_chain(config, axis_name))
 
 
 def _build_residual(config: Config, axis_name: str | None) -> Generator:
-    model = config.model
-    return ResidualNetwork(
-        downsamples=model.downsamples,
-        dilations=model.dilations,
-        deepest=model.deepest,
-        refines=model.refines,
-        **_common(config, axis_name),
-    )
+    return ResidualNetwork(**_of_chain(config, axis_name))
 
 
 def _build_skip(config: Config, axis_name: str | None) -> Generator:
-    model = config.model
-    return SkipNetwork(
-        downsamples=model.downsamples,
-        dilations=model.dilations,
-        deepest=model.deepest,
-        refines=model.refines,
-        **_common(config, axis_name),
-    )
+    return SkipNetwork(**_of_chain(config, axis_name))
 
 
 def _build_context_encoder(config: Config, axis_name: str | None) -> Generator:

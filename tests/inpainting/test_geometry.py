@@ -107,7 +107,8 @@ def test_windows_of_the_fill_cover_holes_with_their_surroundings(depth, corner):
                 assert first - begin >= (0 if at_border else 4 * depth)
                 assert begin + side - first - tile.side >= 4 * depth
                 # The grid of cells in which everything is known is that of the whole image.
-                assert (begin + place) % (2 * depth) < 2 * depth
+                cell = 2 ** int(np.ceil(np.log2(max(2 * depth, 8))))
+                assert (begin + place) % cell == 0
             rows, columns = (slice(max(at, 0), max(at + tile.side, 0)) for at in tile[1:])
             covered[rows, columns] = True
     assert covered[mask].all()

@@ -72,18 +72,27 @@ HOLES = {
     + [(("mean", "residual"), name) for name in ("inside", "corner", "far apart")],
 )
 def test_windows_give_what_the_whole_image_gives(model, name):
-    height, width, boxes = HOLES[name]
     generator, variables = random_model(*model)
-    image, mask = photograph(height, width), np.zeros((height, width), np.float32)
-    for top, left, bottom, right in boxes:
-        mask[top:bottom, left:right] = 1
+    image, mask = with_holes(*HOLES[name])
     completed = inpaint_fn(generator, variables, image, mask)
     wanted = np.asarray(whole(generator, variables, image, mask))
     hole = mask == 1
     assert wanted[hole].std() > 0.02
     assert ((wanted[hole] > 0) & (wanted[hole] < 1)).mean() > 0.5
-    np.testing.assert_allclose(completed[hole], wanted[hole], atol=1e-4)
+    # A fortieth of a level where a long hole is filled smoothly in two windows; rounding elsewhere.
+    tolerance = 1e-4 if (model[0], name) == ("harmonic", "far apart") else 2e-5
+    np.testing.assert_allclose(completed[hole], wanted[hole], atol=tolerance)
     np.testing.assert_array_equal(completed[~hole], image[~hole])
+
+
+def with_holes(
+    height: int, width: int, boxes: list[tuple[int, int, int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph, and float32 mask_HxW of boxes (top, left, bottom, right)."""
+    mask = np.zeros((height, width), np.float32)
+    for top, left, bottom, right in boxes:
+        mask[top:bottom, left:right] = 1
+    return photograph(height, width), mask
 
 
 DEEP = HOLES | {
@@ -102,12 +111,9 @@ DEEP = HOLES | {
     ("name", "refines"), [(name, True) for name in DEEP] + [("a wide one and specks", False)]
 )
 def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(name, refines):
-    height, width, boxes = DEEP[name]
     generator, variables = random_model("harmonic", "skip", 4.5)
     generator = generator.clone(refines=refines)
-    image, mask = photograph(height, width), np.zeros((height, width), np.float32)
-    for top, left, bottom, right in boxes:
-        mask[top:bottom, left:right] = 1
+    image, mask = with_holes(*DEEP[name])
     completed = inpaint_fn(generator, variables, image, mask)
     wanted = np.asarray(whole(generator, variables, image, mask))
     hole = mask == 1
@@ -140,10 +146,8 @@ def test_a_hole_that_is_not_too_deep_is_completed_in_one_pass():
 @pytest.mark.parametrize("name", ["inside", "small image"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float64])
 def test_every_dtype_is_completed_alike(name, dtype):
-    height, width, boxes = HOLES[name]
-    image, mask = photograph(height, width), np.zeros((height, width), bool)
-    for top, left, bottom, right in boxes:
-        mask[top:bottom, left:right] = True
+    image, mask = with_holes(*HOLES[name])
+    mask = mask > 0
     wanted = inpaint_fn(*random_model("mean"), image, mask)
     scale = 255 if dtype == np.uint8 else 1
     given = np.round(image * scale).astype(dtype) if scale > 1 else image.astype(dtype)

@@ -93,13 +93,17 @@ def test_ramps_are_kept_where_the_smooth_fill_keeps_them(name):
 @pytest.mark.parametrize(("a", "b"), [(0.5, 0.2), (0.8, 0.0)])
 def test_brightness_and_contrast_pass_through(name, a, b):
     photo = PHOTOS[0][:200, 100:300].astype(np.float32) / 255
-    for side in (8, 40):
+    for side in (8, 16, 40):
         mask = hole(photo.shape, 80, 90, side, side)
         one, other = filler(name)(photo, mask), filler(name)(a * photo + b, mask)
-        np.testing.assert_allclose(other[mask], a * one[mask] + b, atol=2 / 255)
+        np.testing.assert_allclose(other[mask], a * one[mask] + b, atol=1.5 / 255)
 
 
-LOST = {"photographs": 0.5, "cifar100": 2.2}
+LOST = {
+    ("photographs", (0, 0)): 0.5,
+    ("cifar100", (0, 0)): 1.2,
+    ("cifar100", (199, 199)): 2.2,
+}
 """dB by which a shipped generator may be worse in a corner, which is a defect: their training saw
 few holes there, see their cards."""
 
@@ -121,8 +125,7 @@ def test_the_smallest_holes_are_no_worse_than_the_mean_of_their_neighbours(name,
             ]
             before, after = np.log10(np.maximum(errors, 1 / 12))
             gains.append(10 * (before - after))
-    in_a_corner = place in ((0, 0), (199, 199))
-    assert np.mean(gains) > -(LOST[name] if in_a_corner else 0.1)
+    assert np.mean(gains) > -LOST.get((name, place), 0.1)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -131,7 +134,7 @@ def test_they_are_ahead_of_where_they_start_on_photographs_they_have_not_seen(na
     photos = [photo[y : y + 200, x : x + 200] for photo in PHOTOS for y, x in ((0, 0), (90, 180))]
     methods = {"harmonic": fill_harmonic, "network": filler(name)}
     rows = {row.method: row for row in score(photos, methods, kind, 0)}
-    assert rows["network"].over_baseline.difference.mean > 0
+    assert rows["network"].over_baseline.difference.mean > 0.3
 
 
 @pytest.mark.parametrize("name", SHIPPED)
