@@ -140,6 +140,10 @@ class ModelConfig:
     refines: bool = True
     """Whether the network goes on from what it completed at half the size. False, for one that no
     training has taught it: that, doubled, is the result."""
+    views: Literal[1, 2, 4] = 1
+    """Mirrored views of an image whose completions are averaged outside training: a smaller error
+    in as many times the time. 2: as it is and turned by half a turn; 4: the two mirror images
+    too."""
     batch_norm_momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     """Share of the old running statistics that each step keeps."""
     discriminator: Literal["context", "global", "local", "shared_patch"] = "context"

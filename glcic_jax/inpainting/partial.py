@@ -25,6 +25,7 @@ from glcic_jax.networks.contrast import (
 )
 from glcic_jax.networks.folding import Folded
 from glcic_jax.networks.interface import Generator, Layer
+from glcic_jax.networks.views import corners_of_views, mean_of_views, stack_views
 
 _OUTPUT = Layer("output", 3)
 
@@ -69,6 +70,8 @@ def complete_windows(
     cell, most = generator.multiple, margins[0]
     seen, scale_of_output = _see(generator, filled_BxHxWx3, mask_BxHxWx1, place, cells_BxhxwxC)
     x = jnp.concatenate([seen, mask_BxHxWx1], -1).astype(generator.dtype)
+    side_2 = (x.shape[1] // cell, x.shape[2] // cell)
+    x, place = stack_views(x, generator.views), _place_of_views(place, side_2, generator.views)
     x = _zero_outside(x, place, 0, cell)
     layers = chain(generator)
     across = {layer.adds for layer in layers}
@@ -83,7 +86,7 @@ def complete_windows(
         y = _apply(layer, x, kernel, have - want, scale) + bias
         scale = 2 * scale if layer.doubles else scale // layer.stride
         if layer is _OUTPUT:
-            x = y.astype(jnp.float32)
+            x = mean_of_views(y.astype(jnp.float32), generator.views)
             break
         y = y if layer.closes else nn.relu(y)
         if layer.adds:
@@ -98,6 +101,11 @@ def complete_windows(
     if scale_of_output is not None:
         scale_of_output = _inner(scale_of_output, most * cell)
     return to_image(generator.fill, filled, x, scale_of_output, train=False)
+
+
+def _place_of_views(place: Place, side_2: tuple[int, int], views: int) -> Place:
+    corner = corners_of_views(place.corner_Bx2, place.cells_Bx2, side_2, views)
+    return Place(corner, jnp.tile(place.cells_Bx2, (views, 1)))
 
 
 def _see(

@@ -12,6 +12,7 @@ from glcic_jax.imaging.values import composite
 from glcic_jax.networks.contrast import local_contrast, normalised, restored
 from glcic_jax.networks.interface import Layer
 from glcic_jax.networks.layers import Conv, ConvTranspose, InterpolatedConv, NormReLU
+from glcic_jax.networks.views import mean_of_views, stack_views
 
 
 class CompletionNetwork(nn.Module):
@@ -30,6 +31,8 @@ class CompletionNetwork(nn.Module):
     With `contrast` "local" the network sees the filled image without its local brightness and
     contrast, and what it adds is scaled by them, see `networks/contrast.py`.
 
+    Outside training the last layer is the mean over `views` mirrored views of the image.
+
     The mean pixel of the training set is part of the variables: `constants/mean_pixel`.
     """
 
@@ -41,6 +44,7 @@ class CompletionNetwork(nn.Module):
     contrast: Contrast = "absolute"
     deepest: float = 0.0
     refines: bool = True
+    views: int = 1
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
@@ -81,7 +85,8 @@ class CompletionNetwork(nn.Module):
             self.fill, image_BxHxWx3, mask_BxHxWx1, mean_pixel, start_BxHxWx3
         )
         seen_BxHxWx3, scale = seen_by_network(self.contrast, filled_BxHxWx3, mask_BxHxWx1)
-        x = kept = jnp.concatenate([seen_BxHxWx3, mask_BxHxWx1], -1)
+        views = 1 if train else self.views
+        x = kept = stack_views(jnp.concatenate([seen_BxHxWx3, mask_BxHxWx1], -1), views)
         results: dict[str, jax.Array] = {}
         for layer in self.layers():
             kept = x if layer.opens or layer.residual else kept
@@ -90,7 +95,8 @@ class CompletionNetwork(nn.Module):
             x = results[layer.name] = kept + y if layer.closes or layer.residual else y
 
         last = Conv(3, dtype=self.dtype, zero_init=self.fill == "harmonic", name="output")
-        return to_image(self.fill, filled_BxHxWx3, last(x), scale, train=train)
+        y = mean_of_views(last(x).astype(jnp.float32), views)
+        return to_image(self.fill, filled_BxHxWx3, y, scale, train=train)
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers but the last, the 3x3 `output`, in order."""

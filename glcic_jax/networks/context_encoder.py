@@ -43,6 +43,11 @@ class ContextEncoder(nn.Module):
         return False
 
     @property
+    def views(self) -> int:
+        """The image alone."""
+        return 1
+
+    @property
     def downsamples(self) -> int:
         """How often the image is halved: down to 4 to 7 pixels."""
         return max(1, (self.image_size // 4).bit_length() - 1)

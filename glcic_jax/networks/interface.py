@@ -70,6 +70,11 @@ class Generator(Protocol):
         is 0."""
 
     @property
+    def views(self) -> int:
+        """How many mirrored views of an image it averages outside training, see
+        `networks/views.py`; 1: the image alone."""
+
+    @property
     def dtype(self) -> jnp.dtype:
         """Type of its convolutions; parameters and statistics are float32."""
 

@@ -160,6 +160,7 @@ def _of_chain(config: Config, axis_name: str | None) -> dict[str, Any]:
         "dilations": model.dilations,
         "deepest": model.deepest,
         "refines": model.refines,
+        "views": model.views,
     }
 
 

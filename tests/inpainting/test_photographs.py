@@ -108,11 +108,15 @@ DEEP = HOLES | {
 
 
 @pytest.mark.parametrize(
-    ("name", "refines"), [(name, True) for name in DEEP] + [("a wide one and specks", False)]
+    ("name", "refines", "views"),
+    [(name, True, 1) for name in DEEP]
+    + [("a wide one and specks", False, 1)]
+    + [(name, True, 4) for name in ("a wide one and specks", "corner", "last rows and columns")]
+    + [("small image", True, 2)],
 )
-def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(name, refines):
+def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(name, refines, views):
     generator, variables = random_model("harmonic", "skip", 4.5)
-    generator = generator.clone(refines=refines)
+    generator = generator.clone(refines=refines, views=views)
     image, mask = with_holes(*DEEP[name])
     completed = inpaint_fn(generator, variables, image, mask)
     wanted = np.asarray(whole(generator, variables, image, mask))

@@ -38,6 +38,7 @@ class Toy(nn.Module):
     fill: Fill = "mean"
     deepest: float = 0.0
     refines: bool = False
+    views: int = 1
     dtype: jnp.dtype = jnp.float32
 
     def layers(self) -> None:
