@@ -6,6 +6,8 @@ float32 0/1, `mask_BxHxWx1`, and 1 marks the hole.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,12 +26,25 @@ def to_uint8(image: jax.Array) -> jax.Array:
 
     Rounding, not truncation: `to_uint8(to_float(x)) == x` for every uint8 x.
     """
-    return jnp.round(jnp.clip(image.astype(jnp.float32), 0.0, 1.0) * 255.0).astype(jnp.uint8)
+    return from_unit(image, jnp.uint8)
+
+
+def white(dtype: Any) -> int:
+    """The value of white: 255 of uint8, 65535 of uint16, 1 of a float type."""
+    return int(jnp.iinfo(dtype).max) if jnp.issubdtype(dtype, jnp.integer) else 1
 
 
 def to_unit(images: jax.Array | np.ndarray) -> jax.Array:
-    """uint8, or any float in [0, 1], of any shape -> float32 in [0, 1]."""
-    return to_float(images) if images.dtype == np.uint8 else jnp.asarray(images, jnp.float32)
+    """uint8, uint16, or any float in [0, 1], of any shape -> float32 in [0, 1]."""
+    return jnp.asarray(images, jnp.float32) / np.float32(white(images.dtype))
+
+
+def from_unit(image: jax.Array, dtype: Any) -> jax.Array:
+    """Float in [0, 1] of any shape -> `dtype`; for uint8 and uint16 clipped and rounded."""
+    if not jnp.issubdtype(dtype, jnp.integer):
+        return image.astype(dtype)
+    clipped = jnp.clip(image.astype(jnp.float32), 0.0, 1.0)
+    return jnp.round(clipped * np.float32(white(dtype))).astype(dtype)
 
 
 def composite(inside: jax.Array, outside: jax.Array, mask: jax.Array) -> jax.Array:

@@ -6,7 +6,11 @@ import dataclasses
 
 import numpy as np
 
+from glcic_jax.imaging.values import white
 from glcic_jax.inpainting.geometry import Box
+
+_QUARTERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Rows and columns of the four pixels that become one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +21,8 @@ class Canvas:
         top: first row, of the whole image at this size.
         left: first column.
         size: height and width of the whole image at this size.
-        image: float32 image_HxWx3 in [0, 1]; not read in the hole.
+        image: float32 image_HxWx3 in [0, 1]; what it holds in the hole is not read until it is
+            filled.
         hole: bool hole_HxW, True is the hole.
         stage: uint8 stage_HxW, see `depths.hole_stages`; a hole of stage 0 only gets a smooth fill
             here, as one that a finer size completes, or as the surroundings of what is wanted.
@@ -42,7 +47,7 @@ def open_canvas(
     """The part of a photograph around a box of holes.
 
     Args:
-        image_HxWx3: uint8, or any float in [0, 1].
+        image_HxWx3: uint8, uint16, or any float in [0, 1].
         stage_HxW: uint8, see `stages.hole_stages`.
         size: height and width that the image is padded to, by repeating its border.
         box: holes outside it are surroundings.
@@ -56,8 +61,7 @@ def open_canvas(
         spans.append((start, stop))
     (top, bottom), (left, right) = spans
     image = _padded(image_HxWx3[top:bottom, left:right], bottom - top, right - left)
-    unit = image.astype(np.float32)
-    unit = unit / np.float32(255) if image.dtype == np.uint8 else unit
+    unit = image.astype(np.float32) / np.float32(white(image.dtype))
     all_stages = _padded(stage_HxW[top:bottom, left:right], bottom - top, right - left)
     stage = np.zeros_like(all_stages)
     # What is padded below or beside a hole at the border belongs to it.
@@ -75,14 +79,17 @@ def halved(canvas: Canvas) -> Canvas:
     """The canvas at half the size, as `levels.halve` and `depths.halve_stages` make it."""
     height, width = canvas.hole.shape
     cells = (height // 2, 2, width // 2, 2)
-    known = ~canvas.hole
-    count = known.reshape(cells).sum((1, 3), dtype=np.int32)[..., None]
-    total = (canvas.image * known[..., None]).reshape(*cells, 3).sum((1, 3))
+    count = np.zeros((height // 2, width // 2, 1), np.float32)
+    total = np.zeros((height // 2, width // 2, 3), np.float32)
+    for quarter in ((slice(row, None, 2), slice(column, None, 2)) for row, column in _QUARTERS):
+        known = ~canvas.hole[quarter][..., None]
+        count += known
+        np.add(total, canvas.image[quarter], out=total, where=known)
     hole = count[..., 0] == 0
     left_over = np.maximum(canvas.stage, 1) - 1
     stage = np.where(hole, left_over.reshape(cells).max((1, 3)), 0).astype(np.uint8)
     size = (canvas.size[0] // 2, canvas.size[1] // 2)
-    mean = (total / np.maximum(count, 1)).astype(np.float32)
+    mean = total / np.maximum(count, 1)
     return Canvas(canvas.top // 2, canvas.left // 2, size, mean, hole, stage)
 
 

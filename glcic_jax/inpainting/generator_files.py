@@ -107,7 +107,7 @@ def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
         raise UserError(f"{name}: {error}") from error
     generator = build_generator(config)
     variables = flax.traverse_util.unflatten_dict(
-        {key: jnp.asarray(value, jnp.float32) for key, value in arrays.items()}, sep="/"
+        {key: jnp.asarray(value.astype(np.float32)) for key, value in arrays.items()}, sep="/"
     )
     require_variables_of(generator, config, variables, name)
     return config, generator, variables

@@ -11,6 +11,7 @@ from glcic_jax.errors import UserError
 from glcic_jax.inpainting.generator_files import load_file, load_pretrained, require_variables_of
 from glcic_jax.networks.interface import Generator
 from glcic_jax.networks.registry import build_generator, generator_differences
+from glcic_jax.runtime import devices
 from glcic_jax.runtime.workdir import CONFIG_NAME, Which, load_config
 
 
@@ -60,6 +61,8 @@ def _require_same_network(workdir: Path, config: Config, saved: str | None) -> N
 def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Generator, Any]:
     """A generator and its variables, ready for `inpaint_fn`.
 
+    Compiled programs are kept on disk from here on, see `devices.keep_compiled_programs`.
+
     Args:
         source: the directory given to `train.py --workdir`, a file that
             `glcic-jax export` wrote, or the name of a generator that comes with the
@@ -71,6 +74,7 @@ def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Gene
         UserError: no run or no readable checkpoint in the directory, another kind of file, or
             neither a path nor a known name.
     """
+    devices.keep_compiled_programs()
     return find_generator(source, checkpoint)[1:]
 
 

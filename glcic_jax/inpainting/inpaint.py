@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from glcic_jax.errors import UserError
-from glcic_jax.imaging.values import composite, to_uint8, to_unit
+from glcic_jax.imaging.values import from_unit, to_unit
 from glcic_jax.inpainting import photographs
 from glcic_jax.inpainting.coarse_to_fine import complete
+from glcic_jax.inpainting.image_forms import as_batch, as_rgb, back_to_form, check_values, missing
 from glcic_jax.inpainting.prepared import prepare
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
@@ -26,15 +27,18 @@ Array = TypeVar("Array", np.ndarray, jax.Array)
 def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) -> Array:
     """Fill the holes of one image or a batch, computing only what the holes can see.
 
-    The cost is that of the holes, not of the image. Programs are compiled for sizes rounded up to a
-    few, so images of many sizes share them. Inside your own `jax.jit` (with `generator` static) the
+    The cost is that of the holes, not of the image. Programs are compiled for windows of a few
+    sizes, which images of all sizes share. Inside your own `jax.jit` (with `generator` static) the
     masks are unknown: there the whole image is computed, once compiled for each shape, and the
     values of the masks can't be checked.
 
     Args:
         generator: as `load_generator` returns it.
         variables: as `load_generator` returns them.
-        images: RGB, (H, W, 3) or (B, H, W, 3), any H and W. uint8, or float in [0, 1].
+        images: gray (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), any H and W; or a batch
+            of images of one size, (B, H, W, C). uint8, uint16, or float in [0, 1] (or 1e-6
+            outside: rounding errors). A gray image is filled with gray. Alpha stays as it is,
+            in the hole too; colours where alpha is 0 are not read.
         masks: 1 is the hole, 0 is known: (H, W) or (H, W, 1) for one image, with a leading B for
             a batch. bool, integer or float.
 
@@ -48,19 +52,25 @@ def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) 
             with values other than 0 and 1, or one that leaves no pixel of an image known; a size
             that a context encoder was not trained for.
     """
-    images_4d, masks_4d = _as_batch(images, masks)
+    images_4d, masks_4d = as_batch(images, masks)
     _check_size(generator, images_4d.shape)
     if isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer):
-        whole = _inpaint_whole(generator, variables, jnp.asarray(images_4d), masks_4d)
+        whole = _inpaint_whole(generator, variables, jnp.asarray(images_4d), jnp.asarray(masks_4d))
         return cast(Array, whole.reshape(images.shape))
-    known, holes = np.asarray(images_4d), np.asarray(masks_4d)
-    _check_values(known, holes)
-    if generator.layers() is None:
-        whole = _inpaint_compiled(generator, variables, known, holes).reshape(images.shape)
-        return cast(Array, np.asarray(whole) if isinstance(images, np.ndarray) else whole)
-    prepared = prepare(generator, variables)
-    completed = photographs.fill_holes(prepared, known, holes[..., 0] != 0).reshape(images.shape)
-    return completed if isinstance(images, np.ndarray) else jnp.asarray(completed)
+    given, mask = np.asarray(images_4d), np.asarray(masks_4d)
+    check_values(given, mask)
+    if not mask.any():
+        completed = given.copy()
+    elif generator.layers() is None:
+        completed = np.asarray(_inpaint_compiled(generator, variables, given, mask))
+    else:
+        has_hole_B = np.any(mask, axis=(1, 2, 3))
+        unknown = missing(given, mask) & np.reshape(has_hole_B, (-1, 1, 1))
+        prepared = prepare(generator, variables)
+        filled = photographs.fill_holes(prepared, as_rgb(given), unknown)
+        completed = back_to_form(filled, given, mask)
+    completed = completed.reshape(images.shape)
+    return cast(Array, completed if isinstance(images, np.ndarray) else jnp.asarray(completed))
 
 
 def _check_size(generator: Generator, shape: tuple[int, ...]) -> None:
@@ -76,59 +86,11 @@ def _check_size(generator: Generator, shape: tuple[int, ...]) -> None:
 def _inpaint_whole(
     generator: Generator, variables: Any, images: jax.Array, masks: Any
 ) -> jax.Array:
-    """images_BxHxWx3 of the caller's dtype, masks_BxHxWx1 of any -> images of the same dtype."""
-    mask = (masks != 0).astype(jnp.float32)
-    _, completed = complete(generator, variables, to_unit(images), mask)
-    is_bytes = images.dtype == jnp.uint8
-    filled = to_uint8(completed) if is_bytes else completed.astype(images.dtype)
-    return composite(filled, images, mask)
+    """images_BxHxWxC of the caller's dtype, masks_BxHxWx1 of any -> images of the same dtype."""
+    mask = missing(images, masks)[..., None].astype(jnp.float32)
+    rgb = to_unit(as_rgb(images))
+    _, completed = complete(generator, variables, rgb, mask)
+    return back_to_form(from_unit(completed, images.dtype), images, masks)
 
 
 _inpaint_compiled = devices.jit(_inpaint_whole, static_argnums=0)
-
-
-def _as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
-    """Check shapes and dtypes; give both a batch axis and the mask a channel."""
-    if not isinstance(images, (np.ndarray, jax.Array)):
-        raise UserError(f"images is a {type(images).__name__}; expected a NumPy or JAX array")
-    masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
-    if images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape:
-        raise UserError(
-            f"images has shape {images.shape}; expected RGB of shape (H, W, 3) or (B, H, W, 3)"
-        )
-    if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
-        raise UserError(f"images has dtype {images.dtype}; expected uint8, or float in [0, 1]")
-    if masks.shape == images.shape[:-1]:
-        masks = masks[..., None]
-    if masks.shape != (*images.shape[:-1], 1):
-        raise UserError(
-            f"masks has shape {masks.shape}, images {images.shape}; "
-            f"expected a mask of shape {images.shape[:-1]} or {(*images.shape[:-1], 1)}"
-        )
-    if images.ndim == 3:
-        return images[None], masks[None]
-    return images, masks
-
-
-def _check_values(images_BxHxWx3: Any, masks_BxHxWx1: Any) -> None:
-    values = np.unique(np.asarray(masks_BxHxWx1))
-    if not np.isin(values, (0, 1)).all():
-        shown = ", ".join(str(value) for value in values[:6]) + (", ..." * (len(values) > 6))
-        raise UserError(
-            f"the mask has the values {shown}; expected 0 (known) and 1 (hole) only. "
-            "For a 0/255 mask pass `mask > 127`"
-        )
-    known_B = np.any(np.asarray(masks_BxHxWx1) == 0, axis=(1, 2, 3))
-    if not known_B.all():
-        raise UserError(
-            f"the mask of image {int(np.argmin(known_B))} is 1 everywhere; "
-            "at least one pixel must be known"
-        )
-    if images_BxHxWx3.dtype != np.uint8:
-        known = np.asarray(images_BxHxWx3)[np.asarray(masks_BxHxWx1)[..., 0] == 0]
-        low, high = float(known.min()), float(known.max())
-        if not (low >= 0.0 and high <= 1.0):
-            raise UserError(
-                f"float images must lie in [0, 1]; the known pixels lie in [{low:g}, {high:g}]. "
-                "Divide by 255, or pass uint8"
-            )

@@ -18,6 +18,7 @@ import numpy as np
 from glcic_jax.imaging.depths import most_halvings
 from glcic_jax.imaging.fills import Frame, harmonic_fill
 from glcic_jax.imaging.levels import START_REACH, start_from_half
+from glcic_jax.imaging.values import white
 from glcic_jax.inpainting import geometry
 from glcic_jax.inpainting.canvas import Canvas, halved, open_canvas
 from glcic_jax.inpainting.coarse_to_fine import padding_multiple
@@ -42,7 +43,7 @@ def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
 
     Args:
         prepared: the generator.
-        image_BxHxWx3: uint8, or any float in [0, 1].
+        image_BxHxWx3: uint8, uint16, or any float in [0, 1].
         hole_BxHxW: bool, True is the hole; every image has a known pixel.
 
     Returns:
@@ -87,11 +88,11 @@ def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, stage_HxW: np.
             slice(low - start, high - start)
             for low, high, start in zip(box[:2], box[2:], (canvas.top, canvas.left), strict=True)
         )
-        part = completed[rows, columns]
-        if image_HxWx3.dtype == np.uint8:
-            part = np.round(np.clip(part, 0.0, 1.0) * np.float32(255))
-        hole = canvas.stage[rows, columns, None] > 0
-        np.copyto(image_HxWx3[where], part.astype(image_HxWx3.dtype), where=hole)
+        hole = canvas.stage[rows, columns] > 0
+        values = completed[rows, columns][hole]
+        if image_HxWx3.dtype.kind == "u":
+            values = np.round(np.clip(values, 0.0, 1.0) * np.float32(white(image_HxWx3.dtype)))
+        image_HxWx3[where][hole] = values.astype(image_HxWx3.dtype)
 
 
 def _reach(prepared: Prepared, stage_HxW: np.ndarray, coarsest: int) -> int:
@@ -104,9 +105,9 @@ def _reach(prepared: Prepared, stage_HxW: np.ndarray, coarsest: int) -> int:
 
 
 def _complete(prepared: Prepared, canvas: Canvas) -> np.ndarray:
-    """float32 image_HxWx3 of the canvas, completed where its stage is not 0."""
+    """The canvas's image, completed in place where its stage is not 0."""
     half = _complete(prepared, halved(canvas)) if canvas.stage.max() > 1 else None
-    filled = canvas.image.copy()
+    filled = canvas.image
     _fill_smoothly(prepared, canvas, filled)
     if half is not None:
         _start_from_half(canvas, half, filled)
@@ -220,7 +221,6 @@ def _run_network(
     wanted = canvas.stage > 0 if prepared.generator.refines else canvas.stage == 1
     if not wanted.any():
         return
-    start_HxWx3 = filled_HxWx3.copy()
     first_2 = np.array((canvas.top, canvas.left)) // cell
     cells_2 = np.array(canvas.size) // cell
 
@@ -229,7 +229,7 @@ def _run_network(
         place = (top * cell, left * cell, side * cell)
         hole = cut(canvas.hole, *place)[..., None]
         corner_2 = (first_2 + np.array((top, left))).astype(np.int32)
-        found = (cut(start_HxWx3, *place), hole, corner_2, cells_2.astype(np.int32))
+        found = (cut(filled_HxWx3, *place), hole, corner_2, cells_2.astype(np.int32))
         if cells_hxwxC is None:
             return found
         around = (REACH // CELL, (side * cell + 2 * REACH) // CELL)
@@ -240,12 +240,14 @@ def _run_network(
     program = functools.partial(
         _complete_tiles, prepared.generator, prepared.margins, prepared.folded
     )
+    outputs: list[tuple[Tile, np.ndarray]] = []
     for side in geometry.TILES:
         of_side = [tile for tile in tiles if tile.side == side]
         count = batch_size((side + 2 * most) * cell)
-        for tile, output in in_batches(program, of_side, arrays, count):
-            pixels = Tile(side * cell, tile.top * cell, tile.left * cell)
-            _write(filled_HxWx3, wanted, pixels, output)
+        outputs += in_batches(program, of_side, arrays, count)
+    for tile, output in outputs:  # only now: until here windows read what the network starts from
+        pixels = Tile(tile.side * cell, tile.top * cell, tile.left * cell)
+        _write(filled_HxWx3, wanted, pixels, output)
 
 
 @functools.partial(devices.jit, static_argnums=(0, 1))

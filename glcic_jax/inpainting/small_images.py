@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glcic_jax.imaging.fills import Frame, harmonic_fill, mean_fill
-from glcic_jax.imaging.values import to_uint8, to_unit
+from glcic_jax.imaging.values import from_unit, to_unit
 from glcic_jax.inpainting.coarse_to_fine import padding_multiple
 from glcic_jax.inpainting.geometry import round_up
 from glcic_jax.inpainting.partial import Place, chain, complete_windows
@@ -32,7 +32,8 @@ class Canvas(NamedTuple):
     """A batch of images of one size, in the corner of canvases.
 
     Attributes:
-        image_BxHxWx3: uint8, or any float in [0, 1]; beyond the images their border repeats.
+        image_BxHxWx3: uint8, uint16, or any float in [0, 1]; beyond the images their border
+            repeats.
         hole_BxHxWx1: bool, True is the hole.
         cells_2: int32, cells of an image along rows and columns.
     """
@@ -43,7 +44,7 @@ class Canvas(NamedTuple):
 
 
 def lay_out(generator: Generator, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndarray) -> Canvas:
-    """Lay uint8 or float images with bool holes on canvases."""
+    """Lay images with bool holes on canvases."""
     size = hole_BxHxW.shape[1:]
     cell, multiple = generator.multiple, padding_multiple(generator, size[0], size[1])
     cells_2 = np.array([round_up(length, multiple) // cell for length in size], np.int32)
@@ -68,7 +69,7 @@ def complete_canvas(
         generator: the network's shape.
         folded: its layers, see `networks.folding.fold`.
         mean_pixel: float32 of shape (3,), in [0, 1].
-        image_BxHxWx3: uint8, or any float in [0, 1].
+        image_BxHxWx3: uint8, uint16, or any float in [0, 1].
         hole_BxHxWx1: bool or 0/1, true is the hole.
         cells_2: int32, see `Canvas`.
 
@@ -93,11 +94,11 @@ def fill_small(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
     height, width = hole_BxHxW.shape[1:]
     arrays = lay_out(prepared.generator, image_BxHxWx3, hole_BxHxW)
     output = _complete(prepared.generator, prepared.folded, prepared.mean_pixel, *arrays)
-    filled = np.asarray(output)[:, :height, :width].astype(image_BxHxWx3.dtype)
+    filled = np.asarray(output)[:, :height, :width]
     return np.where(hole_BxHxW[..., None], filled, image_BxHxWx3)
 
 
 @functools.partial(devices.jit, static_argnums=0)
 def _complete(generator, folded, mean_pixel, images, holes, cells_2):
     output = complete_canvas(generator, folded, mean_pixel, images, holes, cells_2)
-    return to_uint8(output) if images.dtype == np.uint8 else output
+    return from_unit(output, images.dtype)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 _PIXELS_A_BATCH = 40_000
+_AT_ONCE = 2
+"""Batches that run at the same time: one is cut out, or does what few threads can share, while the
+other computes."""
 
 
 def batch_size(side: int) -> int:
@@ -53,9 +57,18 @@ def in_batches(
     Yields:
         Each item with its result, without a batch axis.
     """
-    for first in range(0, len(items), count):
+
+    def run(first: int) -> Iterator[tuple[Any, np.ndarray]]:
         part = list(items[first : first + count])
         arrays = [windows(item) for item in part]
         arrays += arrays[-1:] * (count - len(part))
         results = np.asarray(program(*(np.stack(column) for column in zip(*arrays, strict=True))))
-        yield from zip(part, results, strict=False)
+        return zip(part, results, strict=False)
+
+    firsts = range(0, len(items), count)
+    if len(firsts) == 1:
+        yield from run(0)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for results in pool.map(run, firsts):
+            yield from results

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from glcic_jax.errors import UserError
@@ -33,11 +34,13 @@ def keep_compiled_programs() -> None:
     """Keep compiled programs on disk, so that the next start or resume need not compile again.
 
     In the user's cache directory (`XDG_CACHE_HOME`, by default `~/.cache`), unless
-    `JAX_COMPILATION_CACHE_DIR` names another place or is empty, which turns this off. Programs for
-    CPUs of other kinds are kept apart: a home directory may be shared by different machines, and
-    JAX's own key does not tell their instruction sets apart.
+    `JAX_COMPILATION_CACHE_DIR` names another place or is empty, which turns this off, or the
+    program has told JAX of a place itself. Programs for CPUs of other kinds are kept apart: a home
+    directory may be shared by different machines, and JAX's own key does not tell their instruction
+    sets apart.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    chosen = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or chosen:
         return
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -46,7 +49,13 @@ def keep_compiled_programs() -> None:
     except (OSError, RuntimeError):  # no home directory, or a read-only one: every start compiles
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+    # Where something is compiled already, JAX has made up its mind that there is no place.
+    compilation_cache.reset_cache()
 
+
+_LEAST_SECONDS = 0.05
+"""Programs that compile faster are not kept. A fill needs a dozen of a second or less."""
 
 _YNN = "xla_cpu_experimental_ynn_fusion_type"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ def cache_setting(monkeypatch):
     """The arguments of every `jax.config.update`; none takes effect."""
     calls: list[tuple] = []
     monkeypatch.setattr(jax.config, "update", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None, raising=False)
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     return calls
 
@@ -26,7 +28,7 @@ def cache_setting(monkeypatch):
 def test_programs_are_kept_in_the_users_cache_directory(cache_setting, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     devices.keep_compiled_programs()
-    ((name, directory),) = cache_setting
+    (name, directory), *_ = cache_setting
     assert name == "jax_compilation_cache_dir"
     assert Path(directory).is_dir()
     assert Path(directory).parent == tmp_path / "glcic_jax"
@@ -39,6 +41,35 @@ def test_a_directory_set_by_the_user_stays(cache_setting, monkeypatch, tmp_path,
     devices.keep_compiled_programs()
     assert cache_setting == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_the_program_gave_jax_stays(cache_setting, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", "/mine", raising=False)
+    devices.keep_compiled_programs()
+    assert cache_setting == []
+
+
+FILL = """
+import jax.numpy as jnp
+jnp.ones(3).sum().block_until_ready()  # JAX has compiled before it is told of the cache
+import numpy as np, skimage.data
+from glcic_jax import inpaint_fn, load_generator
+photo, mask = skimage.data.astronaut(), np.zeros((512, 512), bool)
+mask[100:110, 200:210] = True
+inpaint_fn(*load_generator("photographs"), photo, mask)
+"""
+
+
+@pytest.mark.parametrize("chosen", [None, ""])
+def test_a_fill_keeps_its_programs_for_the_next_process(tmp_path, chosen):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    if chosen is not None:
+        environment["JAX_COMPILATION_CACHE_DIR"] = chosen
+    subprocess.run([sys.executable, "-c", FILL], env=environment, check=True)
+    kept = [path.name for path in tmp_path.rglob("*-cache")]
+    assert any("complete_tiles" in name for name in kept) == (chosen is None), kept
 
 
 def test_without_a_place_to_write_nothing_is_kept(cache_setting, monkeypatch, tmp_path):

@@ -1,0 +1,144 @@
+"""The forms in which images and masks may be given, and what is wrong with all others.
+
+A network completes RGB. A gray image is completed as one of three equal channels. Of an image with
+an alpha channel, pixels of alpha 0 count as missing too, because what colour they have means
+nothing; they and all of alpha come back as they were.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glcic_jax.errors import UserError
+from glcic_jax.imaging.values import white
+
+_ROUNDING = 1e-6
+"""How far outside [0, 1] a float may lie and still count as a rounding error."""
+_FORMS = "(H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA, or a batch (B, H, W, C) of these"
+
+
+def as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
+    """Check shapes and dtypes; give both a batch axis and a channel axis.
+
+    Returns:
+        image_BxHxWxC, C one of 1, 3 and 4, and mask_BxHxWx1; NumPy or JAX arrays as given.
+
+    Raises:
+        UserError: shapes that don't fit together, or a dtype that images don't have.
+    """
+    if not isinstance(images, (np.ndarray, jax.Array)):
+        raise UserError(f"images is a {type(images).__name__}; expected a NumPy or JAX array")
+    masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
+    shape, is_batch = images.shape, images.ndim == 4
+    images = images[..., None] if images.ndim == 2 else images
+    if images.ndim not in (3, 4) or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
+        raise UserError(f"images has shape {shape}; expected {_FORMS}")
+    is_integer = images.dtype in (np.uint8, np.uint16)
+    if not is_integer and not jnp.issubdtype(images.dtype, jnp.floating):
+        raise UserError(
+            f"images has dtype {images.dtype}; expected uint8, uint16, or float in [0, 1]"
+        )
+    if masks.shape == images.shape[:-1]:
+        masks = masks[..., None]
+    if masks.shape != (*images.shape[:-1], 1):
+        raise UserError(
+            f"masks has shape {masks.shape}, images {shape}; "
+            f"expected a mask of shape {images.shape[:-1]} or {(*images.shape[:-1], 1)}"
+        )
+    return (images, masks) if is_batch else (images[None], masks[None])
+
+
+def check_values(image_BxHxWxC: np.ndarray, mask_BxHxWx1: np.ndarray) -> None:
+    """Raise a `UserError` where a mask is not of 0 and 1, hides all, or known pixels are no image.
+
+    Args:
+        image_BxHxWxC: as of `as_batch`.
+        mask_BxHxWx1: as of `as_batch`; any dtype.
+    """
+    hole = mask_BxHxWx1 == 1
+    if not (hole | (mask_BxHxWx1 == 0)).all():
+        raise UserError(_mask_complaint(mask_BxHxWx1))
+    is_unknown = hole[..., 0]
+    if image_BxHxWxC.shape[-1] == 4:
+        is_unknown = is_unknown | (image_BxHxWxC[..., 3] == 0)
+    for number, unknown in enumerate(is_unknown):
+        if unknown.all():
+            why = (
+                "1 everywhere" if hole[number].all() else "1 wherever the image is not transparent"
+            )
+            raise UserError(
+                f"the mask of image {number} is {why}; at least one pixel must be known"
+            )
+    if white(image_BxHxWxC.dtype) == 1:
+        _check_range(image_BxHxWxC, hole[..., 0])
+
+
+def _mask_complaint(mask: np.ndarray) -> str:
+    values = np.unique(mask)
+    shown = ", ".join(str(value) for value in values[:6]) + (", ..." * (len(values) > 6))
+    said = f"the mask has the values {shown}; expected 0 (known) and 1 (hole) only"
+    if not np.isfinite(values.astype(np.float64)).all():
+        return f"{said}. Find out where it got values that are no numbers"
+    low, high = values[0], values[-1]
+    if low >= 0 and high <= 1:
+        return f"{said}. For a soft mask from 0 to 1 pass `mask > 0.5`"
+    if low >= 0 and high <= 255:
+        # The middle between what is there: 127 of 0 and 255, but 1 of 0 and 2.
+        return f"{said}. For a mask of these values pass `mask > {(high - low) // 2 + low}`"
+    return f"{said}. Compare it with a threshold of yours, as in `mask > threshold`"
+
+
+def _check_range(image_BxHxWxC: np.ndarray, hole_BxHxW: np.ndarray) -> None:
+    known = image_BxHxWxC[~hole_BxHxW].astype(np.float64)
+    low, high = float(known.min()), float(known.max())
+    if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+        return
+    said = f"float images must lie in [0, 1]; the known pixels lie in [{low!r}, {high!r}]"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UserError(f"{said}. Replace what is no number, or make it part of the hole")
+    if low < -_ROUNDING:
+        advice = "For images from -1 to 1 pass `(image + 1) / 2`" if low >= -1 else "Scale them"
+    elif high > 2:
+        advice = "Divide by 255, or pass uint8" if high <= 255 else "Divide by the value of white"
+    else:
+        advice = "Clip them, as in `image.clip(0, 1)`"
+    raise UserError(f"{said}. {advice}")
+
+
+def as_rgb(image_BxHxWxC: Any) -> Any:
+    """image_BxHxWx3 of any form of `as_batch`, of the same dtype."""
+    if image_BxHxWxC.shape[-1] == 1:
+        repeat = np.repeat if isinstance(image_BxHxWxC, np.ndarray) else jnp.repeat
+        return repeat(image_BxHxWxC, 3, axis=-1)
+    return image_BxHxWxC[..., :3]
+
+
+def missing(image_BxHxWxC: Any, mask_BxHxWx1: Any) -> Any:
+    """bool missing_BxHxW: the hole, and whatever is wholly transparent."""
+    hole = mask_BxHxWx1[..., 0] != 0
+    return hole | (image_BxHxWxC[..., 3] == 0) if image_BxHxWxC.shape[-1] == 4 else hole
+
+
+def back_to_form(completed_BxHxWx3: Any, image_BxHxWxC: Any, mask_BxHxWx1: Any) -> Any:
+    """The completed image in the form of the given one: known pixels and alpha bit for bit its own.
+
+    Args:
+        completed_BxHxWx3: RGB, of the image's dtype.
+        image_BxHxWxC: as given.
+        mask_BxHxWx1: as given.
+    """
+    numpy = np if isinstance(image_BxHxWxC, np.ndarray) else jnp
+    channels = image_BxHxWxC.shape[-1]
+    if channels == 1:
+        # The three channels are equal but for rounding.
+        completed_BxHxWx3 = completed_BxHxWx3[..., 1:2]
+    elif channels == 4:
+        parts = [completed_BxHxWx3, image_BxHxWxC[..., 3:]]
+        completed_BxHxWx3 = numpy.concatenate(parts, axis=-1)
+    elif channels == 3 and numpy is np:
+        return completed_BxHxWx3  # nothing but the hole was touched
+    return numpy.where(mask_BxHxWx1 != 0, completed_BxHxWx3, image_BxHxWxC)
