@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from glcic_jax.config.presets import PRESETS as PRESETS
     from glcic_jax.config.settings import Config as Config
     from glcic_jax.errors import UserError as UserError
+    from glcic_jax.files.mask_reading import read_mask as read_mask
     from glcic_jax.inpainting.coarse_to_fine import complete as complete
     from glcic_jax.inpainting.generators import load_generator as load_generator
     from glcic_jax.inpainting.inpaint import inpaint_fn as inpaint_fn
+    from glcic_jax.inpainting.repair import fill_photograph as fill_photograph
 
 __version__ = "0.1.0"
 
@@ -23,10 +25,21 @@ _HOME = {
     "Config": "config.settings",
     "UserError": "errors",
     "complete": "inpainting.coarse_to_fine",
+    "fill_photograph": "inpainting.repair",
     "inpaint_fn": "inpainting.inpaint",
     "load_generator": "inpainting.generators",
+    "read_mask": "files.mask_reading",
 }
-__all__ = ["PRESETS", "Config", "UserError", "complete", "inpaint_fn", "load_generator"]
+__all__ = [
+    "PRESETS",
+    "Config",
+    "UserError",
+    "complete",
+    "fill_photograph",
+    "inpaint_fn",
+    "load_generator",
+    "read_mask",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "config",
     "imaging",
+    "files",
     "networks",
     "runtime",
     "data",

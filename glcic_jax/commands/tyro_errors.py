@@ -18,8 +18,10 @@ from glcic_jax.errors import UserError
 
 T = TypeVar("T")
 
-_FRAME = " │╭╮╰╯\t"
-_RULE = "───"
+_FRAME = " │╭╮╰╯|+\t"
+_RULE, _PLAIN_RULE = "───", "-----"
+"""tyro draws with ASCII where it takes the output for one that knows nothing else; the title, which
+is part of the frame otherwise, is then a paragraph of its own."""
 _OPTION = re.compile(r"--[\w.-]+")
 
 
@@ -44,12 +46,13 @@ def condense(box: str) -> str:
     paragraphs: list[str] = []
     current: list[str] = []
     for line in (line.strip(_FRAME) for line in box.splitlines()):
-        if _RULE in line or not line:
+        if _RULE in line or _PLAIN_RULE in line or not line:
             paragraphs.append(" ".join(current))
             current = []
         else:
             current.append(line)
     paragraphs = [text for text in (*paragraphs, " ".join(current)) if text]
+    paragraphs = paragraphs[1:] if _PLAIN_RULE in box and _RULE not in box else paragraphs
     message = paragraphs[0] if paragraphs else "the command line is not understood"
     # Of an option that is known, what follows is its description.
     typed = _OPTION.search(message) if "nrecognized" in message else None

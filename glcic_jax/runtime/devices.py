@@ -49,7 +49,8 @@ def keep_compiled_programs() -> None:
     except (OSError, RuntimeError):  # no home directory, or a read-only one: every start compiles
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
     # Where something is compiled already, JAX has made up its mind that there is no place.
     compilation_cache.reset_cache()
 

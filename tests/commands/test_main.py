@@ -55,8 +55,8 @@ def test_every_command_describes_its_options(run_python, name):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("trian",), "there is no command 'trian'; did you mean train? known are train, evaluate"),
-        (("zzz",), "there is no command 'zzz'; known are train, evaluate"),
+        (("trian",), "there is no command 'trian'; did you mean train? known are train, fill"),
+        (("zzz",), "there is no command 'zzz'; known are train, fill, evaluate"),
         (("--workdir", "x"), "there is no command '--workdir'"),
         (("export", "--workdir", "nowhere", "--output", "x.npz"), "no training run in nowhere"),
         (("export", "--output", "x.txt", "--workdir", "x"), "--output x.txt: give a .npz file in"),
@@ -70,6 +70,13 @@ def test_mistakes_are_one_message(run_python, words, complaint):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {complaint}")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0"}], ids=["UTF-8", "ASCII"])
+def test_a_command_line_that_does_not_fit_is_told_alike_on_every_terminal(run_python, locale):
+    done = call(run_python, "fill", "a.png", "--output", "b.png", "--grow", "many", **locale)
+    assert done.stderr.startswith("error: Error parsing --grow: invalid literal for int()")
+    assert len(done.stderr.splitlines()) == 2
 
 
 def test_a_run_is_exported_to_a_file_that_loads(run_python, tmp_path):

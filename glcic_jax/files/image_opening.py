@@ -1,0 +1,86 @@
+"""Open an image file that a user names: what is wrong with it is said in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from glcic_jax.errors import UserError
+
+_LIMIT = threading.Lock()
+
+
+def open_image(
+    source: str | Path | BinaryIO, *, max_pixels: int | None = None, what: str = "photograph"
+) -> Image.Image:
+    """A decoded image of one frame.
+
+    Args:
+        source: a path, `~` included, or an open binary stream.
+        max_pixels: more are refused before they are decoded; None: Pillow's limit against
+            decompression bombs.
+        what: what messages call it, where it has no path.
+
+    Raises:
+        UserError: no such file, no image, too large, damaged, or several frames.
+    """
+    name = name_of(source, what)
+    limit = max_pixels or Image.MAX_IMAGE_PIXELS or 0
+    with _explained(name), contextlib.ExitStack() as on_error:
+        image = _opened(Path(source).expanduser() if isinstance(source, (str, Path)) else source)
+        on_error.callback(image.close)
+        pixels = image.width * image.height
+        if limit and pixels > limit:
+            raise UserError(
+                f"{name} has {pixels / 1e6:.1f} megapixels, more than the {limit / 1e6:.1f} that "
+                f"are allowed; give --max-pixels {pixels} (max_pixels in Python) if you trust it"
+            )
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            raise UserError(
+                f"{name} has {frames} frames or pages; save the one you mean as a file of its own"
+            )
+        image.load()
+        on_error.pop_all()
+    return image
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is no image, or of a kind that can't be read") from error
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise UserError(f"{name} can't be read: {why}") from error
+    except Exception as error:  # a damaged file can raise almost anything in a decoder
+        raise UserError(f"{name} can't be read: {error or type(error).__name__}") from error
+
+
+def name_of(source: str | Path | BinaryIO, what: str = "photograph") -> str:
+    """What messages call a file or a stream."""
+    return str(source) if isinstance(source, (str, Path)) else f"the {what}"
+
+
+def _opened(source: Path | BinaryIO) -> Image.Image:
+    # Pillow's own limit is global and its complaint names no setting; ours is checked instead,
+    # before anything is decoded.
+    with _LIMIT:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return Image.open(source)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
