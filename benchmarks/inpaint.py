@@ -35,7 +35,7 @@ class Arguments:
 
     sizes: tuple[int, ...] = (32, 256, 512, 1024)
     """Sides of the square images in pixels. The hole is half as wide, at most 128 pixels."""
-    preset: str = "photos"
+    preset: str = "cifar100"
     """Preset whose completion network is measured."""
     rounds: int = 3
     """Processes for each method and size."""

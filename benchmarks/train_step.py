@@ -36,13 +36,13 @@ def _case(name: str, image_size: int, batch_size: int) -> Config:
 
 Case = Literal["32px", "32px-wide", "64px", "256px"]
 CASES: dict[Case, Config] = {
-    "32px": _case("photos", 32, 64),
+    "32px": _case("cifar100", 32, 64),
     "32px-wide": _case("study", 32, 64),
-    "64px": _case("photos", 64, 64),
+    "64px": _case("cifar100", 64, 64),
     "256px": _case("paper", 256, 4),
 }
-"""32px: the default preset, width 32. 32px-wide: plain GLCIC of width 64, two logits. 64px: the
-default preset at twice the size. 256px: the paper's networks with a small batch."""
+"""32px: preset cifar100, GLCIC of width 32. 32px-wide: plain GLCIC of width 64, two logits. 64px:
+the first at twice the size. 256px: the paper's networks with a small batch."""
 
 
 @dataclasses.dataclass(frozen=True)

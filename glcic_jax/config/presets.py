@@ -25,10 +25,22 @@ _SMALL_LOSSES = LossConfig(
 )
 
 _PHOTOS = Config(
-    # Near a photograph's own scale a few crops with hard edges hold most of the squared error, and
-    # a short run learned nothing from it beyond the harmonic fill.
-    losses=dataclasses.replace(_SMALL_LOSSES, reconstruction="absolute"),
+    # Narrow: in the same minutes a network of width 20 sees twice the images of one of width 32,
+    # and was 0.6 dB ahead of the biharmonic fill on photographs that training never saw, where the
+    # other was 0.2 dB behind. Near a photograph's own scale a few crops with hard edges hold most
+    # of the error, and a short run learned nothing from squared errors beyond the harmonic fill.
+    model=ModelConfig(
+        generator="skip",
+        width=20,
+        dilations=(2, 1, 1),
+        contrast="local",
+        deepest=9.0,
+        refines=False,
+        views=4,
+    ),
+    losses=dataclasses.replace(_SMALL_LOSSES, reconstruction="logarithmic"),
     optimizer=OptimizerConfig(ema_decay=0.99),
+    phases=PhaseConfig(completion_steps=1400),
 )
 # What made the weights that come with the package, but for its crops: see
 # docs/photographs-generator.md.
