@@ -22,6 +22,7 @@ ROOMS = (
     "inpainting",
     "evaluation",
     "training",
+    "web",
     "commands",
 )
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)

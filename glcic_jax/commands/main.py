@@ -17,6 +17,7 @@ from glcic_jax.errors import UserError
 COMMANDS = {
     "train": "train a network, or go on with a run",
     "fill": "repair photographs: fill what a mask marks",
+    "serve": "the same on a page in the browser",
     "evaluate": "score runs against classical fills, or compare them in a report",
     "export": "write the generator of a run to one file",
     "train-classifier": "train the CIFAR-100 classifier that a report can use",

@@ -17,6 +17,17 @@ from glcic_jax.errors import UserError
 _LIMIT = threading.Lock()
 
 
+class TooLarge(UserError):
+    """An image with more `pixels` than are allowed."""
+
+    def __init__(self, name: str, pixels: int, limit: int):
+        super().__init__(
+            f"{name} has {pixels / 1e6:.1f} megapixels, more than the {limit / 1e6:.1f} that "
+            f"are allowed; give --max-pixels {pixels} (max_pixels in Python) if you trust it"
+        )
+        self.pixels = pixels
+
+
 def open_image(
     source: str | Path | BinaryIO, *, max_pixels: int | None = None, what: str = "photograph"
 ) -> Image.Image:
@@ -38,10 +49,7 @@ def open_image(
         on_error.callback(image.close)
         pixels = image.width * image.height
         if limit and pixels > limit:
-            raise UserError(
-                f"{name} has {pixels / 1e6:.1f} megapixels, more than the {limit / 1e6:.1f} that "
-                f"are allowed; give --max-pixels {pixels} (max_pixels in Python) if you trust it"
-            )
+            raise TooLarge(name, pixels, limit)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
             raise UserError(

@@ -18,7 +18,7 @@ def from_array(shown: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """The hole that an array shows.
 
     Args:
-        shown: of shape (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB, (H, W, 4);
+        shown: of shape (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3), (H, W, 4);
             bool, integers or floats.
         name: stands before messages.
 

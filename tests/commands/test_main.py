@@ -49,14 +49,17 @@ def test_every_command_describes_its_options(run_python, name):
     done = call(run_python, name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"glcic-jax {name}" in done.stdout
-    assert "--workdir" in done.stdout or "--output" in done.stdout
+    assert any(option in done.stdout for option in ("--workdir", "--output", "--port"))
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("trian",), "there is no command 'trian'; did you mean train? known are train, fill"),
-        (("zzz",), "there is no command 'zzz'; known are train, fill, evaluate"),
+        (
+            ("trian",),
+            "there is no command 'trian'; did you mean train? known are train, fill, serve",
+        ),
+        (("zzz",), "there is no command 'zzz'; known are train, fill, serve"),
         (("--workdir", "x"), "there is no command '--workdir'"),
         (("export", "--workdir", "nowhere", "--output", "x.npz"), "no training run in nowhere"),
         (("export", "--output", "x.txt", "--workdir", "x"), "--output x.txt: give a .npz file in"),
