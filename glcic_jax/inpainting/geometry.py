@@ -124,16 +124,19 @@ def cover(layers: Sequence[Layer], cell: int, hole_HxW: np.ndarray) -> list[Tile
     cost = [work(layers, cell, side) for side in TILES]
     used_hxw = _any_in_blocks(hole_HxW, cell)
     specks_Nx2, rest_hxw = _small_holes(used_hxw)
+    is_counted_N = np.zeros(len(specks_Nx2), bool)
     chosen = {1: _any_in_blocks(rest_hxw, TILES[1])}
     spent = chosen[1] * cost[1]
     for number, side in enumerate(TILES[1:], start=1):
         if number > 1:
             spent = _sums_of_blocks(spent, side // TILES[number - 1])
             chosen[number] = np.zeros(spent.shape, bool)
-        # Specks within a block, and what its smaller blocks take: is one tile less work?
+        # Specks within a block, and what its smaller blocks take, with their specks: is one tile
+        # less work?
         block_Nx2 = specks_Nx2 // side
         fits_N = ((specks_Nx2 + TILES[0] - 1) // side == block_Nx2).all(1)
-        np.add.at(spent, tuple(block_Nx2[fits_N].T), cost[0])
+        np.add.at(spent, tuple(block_Nx2[fits_N & ~is_counted_N].T), cost[0])
+        is_counted_N |= fits_N
         chosen[number] |= spent > cost[number]
         spent = np.where(chosen[number], cost[number], spent)
         for smaller in range(1, number):
@@ -141,7 +144,8 @@ def cover(layers: Sequence[Layer], cell: int, hole_HxW: np.ndarray) -> list[Tile
             rows, columns = chosen[smaller].shape
             covered = chosen[number].repeat(step, 0).repeat(step, 1)
             chosen[smaller] &= ~covered[:rows, :columns]
-        specks_Nx2 = specks_Nx2[~(fits_N & chosen[number][tuple(block_Nx2.T)])]
+        is_left_N = ~(fits_N & chosen[number][tuple(block_Nx2.T)])
+        specks_Nx2, is_counted_N = specks_Nx2[is_left_N], is_counted_N[is_left_N]
     tiles = [Tile(TILES[0], int(top), int(left)) for top, left in specks_Nx2]
     for number, used in chosen.items():
         side = TILES[number]

@@ -62,6 +62,12 @@ def test_tiles_suit_the_holes():
     specks[100::200, 130::200] = specks[101::200, 130::200] = True
     assert {tile.side for tile in geometry.cover(LAYERS, CELL, specks)} == {TILES[0]}
     assert {tile.side for tile in geometry.cover(LAYERS, CELL, ~specks)} == {TILES[-1]}
+    # As many in a larger tile's place as are just less work one by one, however often that is asked.
+    one, all_in_one = (geometry.work(LAYERS, CELL, side) for side in (TILES[0], TILES[2]))
+    near = np.zeros((TILES[3] * CELL, TILES[3] * CELL), bool)
+    for number in range(int(all_in_one / one)):
+        near[10 + 32 * (number // 3), 10 + 40 * (number % 3)] = True
+    assert {tile.side for tile in geometry.cover(LAYERS, CELL, near)} == {TILES[0]}
     scratch = np.zeros((768, 768), bool)
     scratch[:, 401:405] = True
     assert {tile.side for tile in geometry.cover(LAYERS, CELL, scratch)} == {TILES[1]}
