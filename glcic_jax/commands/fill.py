@@ -68,6 +68,8 @@ class Arguments:
     """Which checkpoint of a run's directory."""
     views: Literal[1, 2, 4] | None = None
     """Mirrored views that are averaged: a little better, in as many times the time."""
+    blend: Literal["auto", "membrane", "none"] = "auto"
+    """membrane: leave no seam at the hole's rim; auto: where the generator does not meet it."""
     overwrite: bool = False
     """Replace what is there."""
     compare: bool = False
@@ -204,7 +206,9 @@ class _Repairs:
 
         if self._filler is None:  # only now: what can't be read is told before JAX starts
             arguments = self._arguments
-            self._filler = open_fill(arguments.generator, arguments.checkpoint, arguments.views)
+            self._filler = open_fill(
+                arguments.generator, arguments.checkpoint, arguments.views, arguments.blend
+            )
         return repair(opened, self._filler)
 
     def _fill_opened(self, opening: Future[Opened]) -> Repaired:

@@ -24,7 +24,9 @@ from glcic_jax.runtime import devices
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
-def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) -> Array:
+def inpaint_fn(
+    generator: Generator, variables: Any, images: Array, masks: Any, *, blend: bool = False
+) -> Array:
     """Fill the holes of one image or a batch, computing only what the holes can see.
 
     The cost is that of the holes, not of the image. Programs are compiled for windows of a few
@@ -41,6 +43,9 @@ def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) 
             in the hole too; colours where alpha is 0 are not read.
         masks: 1 is the hole, 0 is known: (H, W) or (H, W, 1) for one image, with a leading B for
             a batch. bool, integer or float.
+        blend: add the harmonic surface through what the fill lacks at the hole's rim, so that no
+            seam is left (Poisson blending, see `blending.py`). For generators that start from the
+            mean pixel; those that start from a smooth fill meet the rim by themselves.
 
     Returns:
         The completed images: shape and dtype as given, every known pixel bit for bit. A NumPy
@@ -48,13 +53,18 @@ def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) 
         it is.
 
     Raises:
-        UserError: shapes that don't fit together, a dtype or values outside the contract, a mask
-            with values other than 0 and 1, or one that leaves no pixel of an image known; a size
-            that a context encoder was not trained for.
+        UserError: `blend` inside `jit` or with a context encoder; shapes that don't fit together, a
+            dtype or values outside the contract, a mask with values other than 0 and 1, or one that
+            leaves no pixel of an image known; a size that a context encoder was not trained for.
     """
     images_4d, masks_4d = as_batch(images, masks)
     _check_size(generator, images_4d.shape)
-    if isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer):
+    is_traced = isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer)
+    if blend and (is_traced or generator.layers() is None):
+        raise UserError(
+            "a fill can't be blended inside jit, or if a context encoder made it; leave blend out"
+        )
+    if is_traced:
         whole = _inpaint_whole(generator, variables, jnp.asarray(images_4d), jnp.asarray(masks_4d))
         return cast(Array, whole.reshape(images.shape))
     given, mask = np.asarray(images_4d), np.asarray(masks_4d)
@@ -66,7 +76,7 @@ def inpaint_fn(generator: Generator, variables: Any, images: Array, masks: Any) 
     else:
         has_hole_B = np.any(mask, axis=(1, 2, 3))
         unknown = missing(given, mask) & np.reshape(has_hole_B, (-1, 1, 1))
-        prepared = prepare(generator, variables)
+        prepared = prepare(generator, variables, blends=blend)
         filled = photographs.fill_holes(prepared, as_rgb(given), unknown)
         completed = back_to_form(filled, given, mask)
     completed = completed.reshape(images.shape)

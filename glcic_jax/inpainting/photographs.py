@@ -20,6 +20,7 @@ from glcic_jax.imaging.fills import Frame, harmonic_fill
 from glcic_jax.imaging.levels import START_REACH, start_from_half
 from glcic_jax.imaging.values import white
 from glcic_jax.inpainting import geometry
+from glcic_jax.inpainting.blending import add_membrane, rim_of
 from glcic_jax.inpainting.canvas import Canvas, halved, open_canvas
 from glcic_jax.inpainting.coarse_to_fine import padding_multiple
 from glcic_jax.inpainting.geometry import Tile, Window
@@ -51,7 +52,7 @@ def fill_holes(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
     """
     if not hole_BxHxW.any():
         return image_BxHxWx3.copy()
-    if is_small(prepared.generator, hole_BxHxW):
+    if is_small(prepared.generator, hole_BxHxW) and not prepared.blends:
         return fill_small(prepared, image_BxHxWx3, hole_BxHxW)
     completed = image_BxHxWx3.copy()
     for image, hole in zip(completed, hole_BxHxW, strict=True):
@@ -82,7 +83,8 @@ def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, stage_HxW: np.
     multiple = coarsest * max(prepared.cell, CELL)
     for box in geometry.hole_groups(stage_HxW > 0, reach):
         canvas = open_canvas(image_HxWx3, stage_HxW, size, box, reach, multiple)
-        completed = _complete(prepared, canvas)
+        rim = rim_of(canvas.stage > 0, canvas.hole) if prepared.blends else None
+        completed = _complete(prepared, canvas, rim)
         where = tuple(slice(low, high) for low, high in zip(box[:2], box[2:], strict=True))
         rows, columns = (
             slice(low - start, high - start)
@@ -104,15 +106,15 @@ def _reach(prepared: Prepared, stage_HxW: np.ndarray, coarsest: int) -> int:
     return max(seen, geometry.round_up(8 * int(depth) // coarsest, 32))
 
 
-def _complete(prepared: Prepared, canvas: Canvas) -> np.ndarray:
-    """The canvas's image, completed in place where its stage is not 0."""
+def _complete(prepared: Prepared, canvas: Canvas, rim_HxW: np.ndarray | None = None) -> np.ndarray:
+    """The canvas's image, completed in place where its stage is not 0; blended, with a rim."""
     half = _complete(prepared, halved(canvas)) if canvas.stage.max() > 1 else None
     filled = canvas.image
     _fill_smoothly(prepared, canvas, filled)
     if half is not None:
         _start_from_half(canvas, half, filled)
     cells = _cell_sums(canvas, filled) if prepared.generator.contrast == "local" else None
-    _run_network(prepared, canvas, filled, cells)
+    _run_network(prepared, canvas, filled, cells, rim_HxW)
     return filled
 
 
@@ -214,22 +216,27 @@ def _sums(filled, hole, inside):
 
 
 def _run_network(
-    prepared: Prepared, canvas: Canvas, filled_HxWx3: np.ndarray, cells_hxwxC: np.ndarray | None
+    prepared: Prepared,
+    canvas: Canvas,
+    filled_HxWx3: np.ndarray,
+    cells_hxwxC: np.ndarray | None,
+    rim_HxW: np.ndarray | None,
 ) -> None:
     """Complete, in place, the holes whose stage is not 0."""
     cell, most = prepared.cell, prepared.margins[0]
-    wanted = canvas.stage > 0 if prepared.generator.refines else canvas.stage == 1
-    if not wanted.any():
+    hole = canvas.stage > 0 if prepared.generator.refines else canvas.stage == 1
+    if not hole.any():
         return
+    wanted = hole if rim_HxW is None else hole | rim_HxW
     first_2 = np.array((canvas.top, canvas.left)) // cell
     cells_2 = np.array(canvas.size) // cell
 
     def arrays(tile: Tile) -> tuple:
         top, left, side = tile.top - most, tile.left - most, tile.side + 2 * most
         place = (top * cell, left * cell, side * cell)
-        hole = cut(canvas.hole, *place)[..., None]
+        missing = cut(canvas.hole, *place)[..., None]
         corner_2 = (first_2 + np.array((top, left))).astype(np.int32)
-        found = (cut(filled_HxWx3, *place), hole, corner_2, cells_2.astype(np.int32))
+        found = (cut(filled_HxWx3, *place), missing, corner_2, cells_2.astype(np.int32))
         if cells_hxwxC is None:
             return found
         around = (REACH // CELL, (side * cell + 2 * REACH) // CELL)
@@ -245,9 +252,13 @@ def _run_network(
         of_side = [tile for tile in tiles if tile.side == side]
         count = batch_size((side + 2 * most) * cell)
         outputs += in_batches(program, of_side, arrays, count)
+    known_Nx3 = None if rim_HxW is None else filled_HxWx3[rim_HxW]
     for tile, output in outputs:  # only now: until here windows read what the network starts from
         pixels = Tile(tile.side * cell, tile.top * cell, tile.left * cell)
         _write(filled_HxWx3, wanted, pixels, output)
+    if rim_HxW is not None:
+        add_membrane(filled_HxWx3, hole, rim_HxW, known_Nx3 - filled_HxWx3[rim_HxW])
+        filled_HxWx3[rim_HxW] = known_Nx3
 
 
 @functools.partial(devices.jit, static_argnums=(0, 1))

@@ -21,6 +21,8 @@ class Prepared(NamedTuple):
     mean_pixel: jax.Array
     margins: tuple[int, ...]
     """Cells around a tile of each layer's input, see `geometry.margins`."""
+    blends: bool = False
+    """Whether fills are blended into their surroundings, see `blending.py`."""
 
     @property
     def cell(self) -> int:
@@ -28,14 +30,15 @@ class Prepared(NamedTuple):
         return self.generator.multiple
 
 
-def prepare(generator: Generator, variables: Any) -> Prepared:
+def prepare(generator: Generator, variables: Any, *, blends: bool = False) -> Prepared:
     """Fold the normalisation into the layers of a generator that has `layers`.
 
     Nothing is remembered between calls: folding takes a millisecond, and variables may change.
     """
     mean_pixel = jnp.asarray(variables["constants"]["mean_pixel"])
     margins = geometry.margins(chain(generator), generator.multiple)
-    return Prepared(generator, _fold(generator, variables), mean_pixel, tuple(margins))
+    folded = _fold(generator, variables)
+    return Prepared(generator, folded, mean_pixel, tuple(margins), blends)
 
 
 _fold = jax.jit(fold, static_argnums=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from glcic_jax.files.photograph_files import (
 )
 from glcic_jax.runtime.files import replace_file
 
+Blend = Literal["auto", "membrane", "none"]
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """image_HxWxC and bool mask_HxW to the completed image, as `inpaint_fn` with its generator."""
 
@@ -162,6 +163,7 @@ def fill_photograph(
     invert_mask: bool = False,
     grow: int = 0,
     max_pixels: int | None = None,
+    blend: Blend = "auto",
 ) -> Repaired:
     """Repair one photograph: what `glcic-jax fill` does.
 
@@ -176,6 +178,8 @@ def fill_photograph(
         invert_mask: what the mask shows is known.
         grow: pixels by which the hole is widened, for the halos that JPEG leaves around text.
         max_pixels: of photograph and mask; None: Pillow's limit against decompression bombs.
+        blend: "membrane": take what the fill lacks at the rim out of it, so that no seam is left;
+            "none"; "auto": for generators whose fill does not start from the rim.
 
     Returns:
         The repaired photograph, with `save`.
@@ -190,16 +194,19 @@ def fill_photograph(
         MaskOptions(mask_colour, tolerance, invert_mask, grow),
         max_pixels=max_pixels,
     )
-    return repair(opened, open_fill(generator))
+    return repair(opened, open_fill(generator, blend=blend))
 
 
-def open_fill(generator: Any, checkpoint: Any = "best", views: int | None = None) -> Fill:
+def open_fill(
+    generator: Any, checkpoint: Any = "best", views: int | None = None, blend: Blend = "auto"
+) -> Fill:
     """`inpaint_fn` of a generator, in its size's arguments alone.
 
     Args:
         generator: what `load_generator` takes, or what it returned.
         checkpoint: of a run's directory, see `load_generator`.
         views: how many mirrored views are averaged; None: as the generator has it.
+        blend: see `fill_photograph`.
     """
     from glcic_jax.inpainting.generators import load_generator  # JAX and Flax take a second
     from glcic_jax.inpainting.inpaint import inpaint_fn
@@ -212,4 +219,9 @@ def open_fill(generator: Any, checkpoint: Any = "best", views: int | None = None
         if network.layers() is None:
             raise UserError("views can't be averaged by a context encoder; leave them out")
         network = network.clone(views=views)
-    return lambda image, mask: inpaint_fn(network, variables, image, mask)
+    blends = network.fill == "mean" if blend == "auto" else blend == "membrane"
+    if network.layers() is None:
+        if blend == "membrane":
+            raise UserError("what a context encoder made can't be blended; leave --blend out")
+        blends = False
+    return lambda image, mask: inpaint_fn(network, variables, image, mask, blend=blends)

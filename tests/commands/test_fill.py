@@ -123,6 +123,16 @@ def test_a_painted_colour_an_inverted_mask_and_growth(call, folder, wanted):
     assert not changed[27].any()
 
 
+def test_blending_is_for_generators_that_start_from_the_mean_pixel(call, folder, wanted):
+    words = ("photo.png", "--mask", "mask.png", "--output")
+    assert call(*words, "a.png", "--blend", "none")[0] == 0
+    np.testing.assert_array_equal(pixels(folder / "a.png"), wanted)
+    assert call(*words, "b.png", "--blend", "membrane", "--views", "2")[0] == 0
+    blended = pixels(folder / "b.png")
+    np.testing.assert_array_equal(blended[HOLE == 0], PHOTO[HOLE == 0])
+    assert (blended[HOLE > 0] != wanted[HOLE > 0]).any()
+
+
 def test_a_folder_with_masks_by_name(call, folder):
     Image.fromarray(PHOTO).save(folder / "scans/lonely.png")
     Image.fromarray(HOLE).save(folder / "masks/widow.png")

@@ -62,7 +62,7 @@ def test_tiles_suit_the_holes():
     specks[100::200, 130::200] = specks[101::200, 130::200] = True
     assert {tile.side for tile in geometry.cover(LAYERS, CELL, specks)} == {TILES[0]}
     assert {tile.side for tile in geometry.cover(LAYERS, CELL, ~specks)} == {TILES[-1]}
-    # As many in a larger tile's place as are just less work one by one, however often that is asked.
+    # As many in a larger tile's place as are just less work one by one, however often asked.
     one, all_in_one = (geometry.work(LAYERS, CELL, side) for side in (TILES[0], TILES[2]))
     near = np.zeros((TILES[3] * CELL, TILES[3] * CELL), bool)
     for number in range(int(all_in_one / one)):
