@@ -17,43 +17,50 @@ class Arguments:
     """Score generators and classical fills on whole photographs, with holes in pixels.
 
     Prints the mean hole PSNR over the photographs with its 95 % interval, the mean difference to
-    the harmonic fill, and the median seconds a photograph. With --pictures also writes the first
-    ones with their hole in gray, completed by each method, and as they were.
+    the harmonic fill, and the median seconds a photograph. With --report also writes them as a page
+    and as results.json, with the first photographs completed by each method.
     """
 
     images: Path
     """Directory of photographs; those below it count too."""
-    generators: tuple[str, ...] = ("cifar100",)
+    generators: tuple[str, ...] = ("photographs",)
     """Runs' directories, files that glcic-jax export wrote, or names."""
     holes: tuple[str, ...] = ("16", "32", "64", "strokes", "specks", "text", "pixels")
     """Sides of squares in pixels, strokes (3 to 9 px), specks (1 to 6 px), text, pixels (half)."""
-    fills: tuple[Literal["telea", "navier_stokes", "biharmonic"], ...] = ("telea",)
-    """Classical fills besides harmonic; biharmonic takes minutes for wide holes."""
+    fills: tuple[Literal["telea", "navier_stokes", "biharmonic", "patchmatch"], ...] = ("telea",)
+    """Fills besides harmonic; biharmonic takes minutes for wide holes, patchmatch needs the package
+    patchmatch-cython."""
     limit: Annotated[int | None, LIMIT] = None
     """Only so many photographs, from the first."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Start of the random holes."""
-    pictures: Path | None = None
-    """Directory, which must exist, for a sheet of pictures of each kind of hole."""
+    report: Path | None = None
+    """Directory for a page, results.json and a sheet of pictures of each kind of hole."""
 
 
 def main() -> None:
     """Read the command line, score, print."""
     arguments = parse(Arguments, description=Arguments.__doc__)
     check_fields(arguments)
-    if arguments.pictures is not None and not arguments.pictures.is_dir():
-        raise UserError(f"--pictures {arguments.pictures}: give a directory that exists")
+    if arguments.report is not None and arguments.report.exists() and not arguments.report.is_dir():
+        raise UserError(f"--report {arguments.report} is a file; give a directory")
     from glcic_jax.evaluation import photographs
     from glcic_jax.evaluation.photograph_holes import check_kind
-    from glcic_jax.evaluation.photograph_reports import print_rows, write_sheet
+    from glcic_jax.evaluation.photograph_reports import print_rows, write_report, write_sheet
     from glcic_jax.runtime.devices import keep_compiled_programs
 
     for kind in arguments.holes:
         check_kind(kind)
     keep_compiled_programs()
-    photos = photographs.open_photographs(arguments.images, arguments.limit)
+    photos = photographs.Photographs(arguments.images, arguments.limit)
     methods = photographs.open_methods(arguments.generators, arguments.fills)
+    if arguments.report is not None:
+        arguments.report.mkdir(parents=True, exist_ok=True)
+    scores = {}
     for kind in dict.fromkeys(arguments.holes):
-        print_rows(photographs.score(photos, methods, kind, arguments.seed), kind)
-        if arguments.pictures is not None:
-            write_sheet(arguments.pictures, photos, methods, kind, arguments.seed)
+        scores[kind] = photographs.score(photos, methods, kind, arguments.seed)
+        print_rows(scores[kind], kind)
+        if arguments.report is not None:
+            write_sheet(arguments.report, photos, methods, kind, arguments.seed)
+            about = f"{len(photos.paths)} photographs of {arguments.images}, seed {arguments.seed}"
+            print(write_report(arguments.report, scores, about))

@@ -213,7 +213,8 @@ def split_paths(root: str, split: str) -> list[str]:
             return own
         pool = [path for path, top in zip(paths, tops, strict=True) if top == "train"]
     # What has a directory of its own takes no share of the rest.
-    chosen = [path for path in pool if _split_of_hash(path, set(tops)) == split]
+    taken = set(tops)
+    chosen = [path for path in pool if _split_of_hash(path, taken) == split]
     if not chosen:
         raise UserError(
             f"folder:{root} has {len(paths)} images but none for the split {split}; "

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,12 +16,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from glcic_jax.errors import UserError
 from glcic_jax.evaluation.photograph_holes import draw_hole
 from glcic_jax.evaluation.photographs import Fill, Row
 from glcic_jax.imaging.sheets import draw_sheet
 from glcic_jax.imaging.values import SHOWN_HOLE, blank
+from glcic_jax.runtime.files import replace_file
 
 _SHOWN = 6
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+table { border-collapse: collapse; margin-bottom: 1rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #8885; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; }
+"""
 _SIDE = 192
 
 
@@ -46,9 +60,82 @@ def print_rows(rows: Sequence[Row], kind: str) -> None:
     console.print(table)
 
 
+def write_report(directory: Path, scores: Mapping[str, Sequence[Row]], about: str) -> Path:
+    """Write `results.json` and `index.html`, which shows the sheets that lie beside it.
+
+    Args:
+        directory: an existing one; what is there under these names is replaced.
+        scores: the rows of each kind of hole.
+        about: what was scored, for the head of the page.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: a file can't be written.
+    """
+    record = {
+        "version": 1,
+        "about": about,
+        "holes": {kind: [_record(row) for row in rows] for kind, rows in scores.items()},
+    }
+    parts = [f"<h1>Whole photographs</h1><p>{html.escape(about)}</p>"]
+    for kind, rows in scores.items():
+        parts.append(f"<h2>holes: {html.escape(kind)}</h2>{_html_table(rows)}")
+        if (directory / _sheet_name(kind)).is_file():
+            parts.append(f'<img src="{_sheet_name(kind)}" alt="holes {html.escape(kind)}">')
+    head = f"<!doctype html><meta charset='utf-8'><title>Photographs</title><style>{_STYLE}</style>"
+    page = directory / "index.html"
+    texts = {
+        directory / "results.json": json.dumps(record, indent=1),
+        page: "\n".join([head, *parts]),
+    }
+    try:
+        for path, text in texts.items():
+            replace_file(path, functools.partial(Path.write_text, data=text, encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"can't write to {directory}: {error.strerror or error}") from error
+    return page
+
+
+def _record(row: Row) -> dict[str, Any]:
+    over = row.over_baseline
+    return {
+        "method": row.method,
+        "photographs": row.count,
+        "hole_psnr": row.psnr._asdict(),
+        "over_harmonic": over.difference._asdict() | {"p": over.p},
+        "seconds": row.seconds,
+    }
+
+
+def _html_table(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "<p>No photograph is large enough.</p>"
+    titles = ("method", "photographs", "hole PSNR dB", "95 %", "over harmonic", "95 %", "seconds")
+    lines = ["".join(f"<th>{title}</th>" for title in titles)]
+    for row in rows:
+        over = row.over_baseline.difference
+        cells = (
+            html.escape(row.method),
+            str(row.count),
+            f"{row.psnr.mean:.2f}",
+            f"{row.psnr.low:.2f} to {row.psnr.high:.2f}",
+            f"{over.mean:+.2f}",
+            f"{over.low:+.2f} to {over.high:+.2f}",
+            f"{row.seconds:.3f}",
+        )
+        lines.append("".join(f"<td>{cell}</td>" for cell in cells))
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _sheet_name(kind: str) -> str:
+    return f"holes-{kind}.png"
+
+
 def write_sheet(
     directory: Path,
-    photos: Sequence[np.ndarray],
+    photos: Iterable[np.ndarray],
     methods: Mapping[str, Fill],
     kind: str,
     seed: int,
@@ -78,7 +165,7 @@ def write_sheet(
             break
     if rows:
         sheet = draw_sheet({name: np.stack(parts) for name, parts in rows.items()})
-        Image.fromarray(sheet).save(directory / f"holes-{kind}.png")
+        Image.fromarray(sheet).save(directory / _sheet_name(kind))
 
 
 def _corner(mask_HxW: np.ndarray) -> tuple[int, int]:

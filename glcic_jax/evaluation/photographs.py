@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 BASELINE = "harmonic"
 """The fill that all others are compared with: the smooth surface that networks start from."""
 
+_log = logging.getLogger("glcic_jax")
 _GRAY = np.full(3, 0.5, np.float32)
 _GRID = 64
 
@@ -48,21 +50,42 @@ class Row:
     """Median of a photograph; the first ones compile."""
 
 
-def open_photographs(directory: Path, limit: int | None) -> list[np.ndarray]:
-    """uint8 image_HxWx3 of the photographs below a directory, by their paths in order.
+class Photographs:
+    """The photographs below a directory by their paths in order, decoded one after the other."""
 
-    Raises:
-        UserError: there is no such directory, or no photograph in it.
-    """
-    paths = list_images(str(directory))[:limit]
-    photos = []
-    for path in paths:
-        try:
-            with Image.open(directory / path) as image:
-                photos.append(np.asarray(to_rgb(image)))
-        except Exception as error:  # a damaged file can raise almost anything in a decoder
-            raise UserError(f"{directory / path} can't be read: {error}") from error
-    return photos
+    def __init__(self, directory: Path, limit: int | None = None):
+        """List them.
+
+        Args:
+            directory: those below it count too.
+            limit: only so many, from the first.
+
+        Raises:
+            UserError: there is no such directory, or no photograph in it.
+        """
+        self._directory = directory
+        self.paths = list_images(str(directory))[:limit]
+        self._unreadable: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """uint8 image_HxWx3 of each; those that can't be read are told once and left out.
+
+        Raises:
+            UserError: none can be read.
+        """
+        for path in self.paths:
+            if path in self._unreadable:
+                continue
+            try:
+                with Image.open(self._directory / path) as image:
+                    photo = np.asarray(to_rgb(image))
+            except Exception as error:  # a damaged file can raise almost anything in a decoder
+                self._unreadable[path] = str(error)
+                if len(self._unreadable) == len(self.paths):
+                    raise UserError(f"{self._directory / path} can't be read: {error}") from error
+                _log.warning("%s can't be read: %s; left out", self._directory / path, error)
+                continue
+            yield photo
 
 
 def open_methods(generators: Sequence[str], fills: Sequence[str]) -> dict[str, Fill]:
@@ -75,7 +98,10 @@ def open_methods(generators: Sequence[str], fills: Sequence[str]) -> dict[str, F
     methods: dict[str, Fill] = {BASELINE: fill_harmonic}
     classical = classical_fills(_GRAY)
     for name in fills:
-        methods.setdefault(name, functools.partial(_one, classical[name]))
+        if name == "patchmatch":
+            methods[name] = open_patchmatch()
+        else:
+            methods.setdefault(name, functools.partial(_one, classical[name]))
     for name in generators:
         generator, variables = load_generator(name)
         if generator.image_size is not None:
@@ -88,7 +114,7 @@ def open_methods(generators: Sequence[str], fills: Sequence[str]) -> dict[str, F
 
 
 def score(
-    photos: Sequence[np.ndarray], methods: Mapping[str, Fill], kind: str, seed: int
+    photos: Iterable[np.ndarray], methods: Mapping[str, Fill], kind: str, seed: int
 ) -> list[Row]:
     """Complete every photograph that is large enough with every method.
 
@@ -144,6 +170,27 @@ def fill_harmonic(image_HxWx3: np.ndarray, mask_HxW: np.ndarray) -> np.ndarray:
 def _harmonic(image: jax.Array, mask: jax.Array, frame_3: jax.Array) -> jax.Array:
     unit, hole = to_float(image), mask.astype(jnp.float32)
     return to_uint8(harmonic_fill(unit, hole, jnp.asarray(_GRAY), frame=Frame(*frame_3)))
+
+
+def open_patchmatch() -> Fill:
+    """Patches of the surroundings, matched at random (Barnes et al. 2009), of `patchmatch-cython`.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    try:
+        from patchmatch_cython import inpaint_pyramid
+    except ImportError as error:
+        raise UserError(
+            "the fill patchmatch needs patchmatch-cython; install it with: pip install "
+            "patchmatch-cython"
+        ) from error
+
+    def fill(image_HxWx3: np.ndarray, mask_HxW: np.ndarray) -> np.ndarray:
+        filled = np.asarray(inpaint_pyramid(image_HxWx3.copy(), mask_HxW, seed=0))
+        return np.where(mask_HxW[..., None], filled.astype(np.uint8), image_HxWx3)
+
+    return fill
 
 
 def _one(completer: Any, image_HxWx3: np.ndarray, mask_HxW: np.ndarray) -> np.ndarray:

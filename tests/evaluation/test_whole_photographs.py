@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
+from glcic_jax import UserError
 from glcic_jax.evaluation import photographs
 from glcic_jax.evaluation.photograph_holes import KINDS, draw_hole
 from glcic_jax.evaluation.photograph_reports import write_sheet
@@ -95,7 +99,7 @@ def test_a_sheet_shows_every_method(photos, tmp_path):
         (("--images", "PHOTOS", "--holes", "0"), "--holes has '0'"),
         (("--images", "PHOTOS", "--generators", "none"), "no pretrained generator 'none'"),
         (("--images", "PHOTOS", "--limit", "0"), "limit is 0; it must be at least 1"),
-        (("--images", "PHOTOS", "--pictures", "nowhere"), "--pictures nowhere: give a directory"),
+        (("--images", "PHOTOS", "--report", "PHOTOS/a.png"), "is a file; give a directory"),
         (("--images", "BROKEN"), "can't be read"),
     ],
 )
@@ -104,8 +108,50 @@ def test_mistakes_are_one_message(options, complaint, tmp_path, call_program):
         (tmp_path / name).mkdir()
     Image.fromarray(skimage.data.chelsea()[:100, :100]).save(tmp_path / "PHOTOS" / "a.png")
     (tmp_path / "BROKEN" / "a.png").write_bytes(b"no image")
-    given = [str(tmp_path / word) if word.isupper() else word for word in options]
+    given = [str(tmp_path / word) if word[:2].isupper() else word for word in options]
     status, errors = call_program("evaluate", "photographs", *given)
     assert status == 1
     assert complaint in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_a_report_says_what_was_printed_and_a_broken_file_is_left_out(tmp_path, run_python):
+    images, report = tmp_path / "images", tmp_path / "new" / "report"
+    images.mkdir()
+    for name, photo in (("a", skimage.data.chelsea()), ("c", skimage.data.astronaut())):
+        Image.fromarray(photo[:220, :260]).save(images / f"{name}.png")
+    whole = (images / "a.png").read_bytes()
+    (images / "b.png").write_bytes(whole[: len(whole) // 2])
+    words = f"photographs --images {images} --holes 16 specks --report {report}".split()
+    done = run_python("evaluate.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("b.png can't be read") == 1
+    record = json.loads((report / "results.json").read_text())
+    assert list(record["holes"]) == ["16", "specks"]
+    rows = {row["method"]: row for row in record["holes"]["16"]}
+    assert list(rows) == ["harmonic", "telea", "photographs"]
+    assert rows["photographs"]["photographs"] == 2
+    shown = f"{rows['photographs']['hole_psnr']['mean']:.2f}"
+    page = (report / "index.html").read_text()
+    assert shown in done.stdout
+    assert f"<td>{shown}</td>" in page
+    for kind in record["holes"]:
+        assert f'src="holes-{kind}.png"' in page
+        assert (report / f"holes-{kind}.png").is_file()
+
+
+def test_patchmatch_fills_the_hole_alone_or_is_asked_for(monkeypatch, photos):
+    class Package:
+        @staticmethod
+        def inpaint_pyramid(image, mask, seed):
+            del mask, seed
+            return image // 2
+
+    monkeypatch.setitem(sys.modules, "patchmatch_cython", Package)
+    mask = draw_hole("24", 0, 0, photos[0].shape[:2])
+    filled = photographs.open_patchmatch()(photos[0], mask)
+    np.testing.assert_array_equal(filled[~mask], photos[0][~mask])
+    np.testing.assert_array_equal(filled[mask], photos[0][mask] // 2)
+    monkeypatch.setitem(sys.modules, "patchmatch_cython", None)
+    with pytest.raises(UserError, match="pip install patchmatch-cython"):
+        photographs.open_patchmatch()
