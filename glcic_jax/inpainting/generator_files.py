@@ -8,6 +8,7 @@ anything that it says.
 from __future__ import annotations
 
 import json
+import zipfile
 from importlib import resources
 from pathlib import Path
 from typing import IO, Any
@@ -91,6 +92,11 @@ def load_file(path: Path) -> tuple[Config, Generator, Any]:
 
 
 def _read(file: IO[bytes], name: str) -> tuple[Config, Generator, Any]:
+    if not zipfile.is_zipfile(file):  # NumPy would say something about pickles
+        raise UserError(
+            f"{name} is not a generator that glcic-jax export wrote: it is no .npz file"
+        )
+    file.seek(0)
     try:
         with np.load(file) as stored:
             arrays = {key: stored[key] for key in stored.files}

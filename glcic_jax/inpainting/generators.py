@@ -66,7 +66,7 @@ def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Gene
     Args:
         source: the directory given to `train.py --workdir`, a file that
             `glcic-jax export` wrote, or the name of a generator that comes with the
-            package, such as "cifar100". A directory of that name goes before.
+            package, such as "cifar100". A directory of that name goes before. `~` is the home.
         checkpoint: of a directory: the best by validation PSNR, which is often from before the
             joint phase, where the discriminators have changed nothing yet; or the "latest".
 
@@ -74,13 +74,14 @@ def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Gene
         UserError: no run or no readable checkpoint in the directory, another kind of file, or
             neither a path nor a known name.
     """
+    devices.refuse_after_fork()
     devices.keep_compiled_programs()
     return find_generator(source, checkpoint)[1:]
 
 
 def find_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Config, Generator, Any]:
     """As `load_generator`, with the configuration that the generator was trained with first."""
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_dir():
         run = load_run(path, checkpoint)
         return run.config, run.generator, run.variables

@@ -55,8 +55,10 @@ def inpaint_fn(
     Raises:
         UserError: `blend` inside `jit` or with a context encoder; shapes that don't fit together, a
             dtype or values outside the contract, a mask with values other than 0 and 1, or one that
-            leaves no pixel of an image known; a size that a context encoder was not trained for.
+            leaves no pixel of an image known; a size that a context encoder was not trained for; in
+            a process that was forked after JAX was used.
     """
+    devices.refuse_after_fork()
     images_4d, masks_4d = as_batch(images, masks)
     _check_size(generator, images_4d.shape)
     is_traced = isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer)

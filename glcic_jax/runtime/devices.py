@@ -55,6 +55,28 @@ def keep_compiled_programs() -> None:
     compilation_cache.reset_cache()
 
 
+def refuse_after_fork() -> None:
+    """Say so where JAX would hang: in a child that was forked after its parent had used it.
+
+    JAX's threads don't come along, and whatever waits for one of them waits for ever.
+
+    Raises:
+        UserError: this process is such a child.
+    """
+    global _user
+    if _user is None:
+        _user = os.getpid()
+    elif _user != os.getpid():
+        raise UserError(
+            "this process was forked from one that had used JAX, and would hang; start processes "
+            'with multiprocessing.get_context("spawn"), or fork before the first fill'
+        )
+
+
+_user: int | None = None
+"""The process that first used JAX through this package."""
+
+
 _LEAST_SECONDS = 0.05
 """Programs that compile faster are not kept. A fill needs a dozen of a second or less."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from importlib import resources
 from pathlib import Path
 
 import chex
 import jax
 import numpy as np
 import pytest
+import skimage.data
+from PIL import Image
 from support import initialise, replace
 
 from glcic_jax import inpaint_fn, load_generator
@@ -174,3 +178,58 @@ def test_the_mean_of_several_runs(config, variables):
     other = replace(config, model={"dilations": (4,)})
     with pytest.raises(UserError, match=r"a has another network than b.*dilations"):
         export._mean_variables([a_run(1, other), a_run(1)], arguments)
+
+
+@pytest.mark.parametrize("source", ["~/mine.npz", "~/run"])
+def test_a_home_directory_is_found(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with (resources.files("glcic_jax") / "weights" / "cifar100.npz").open("rb") as file:
+        (tmp_path / "mine.npz").write_bytes(file.read())
+    if source == "~/run":
+        with pytest.raises(UserError, match=f"no training run in {tmp_path}/run"):
+            load_generator(source)
+    else:
+        assert load_generator(source)[0] == load_generator("cifar100")[0]
+
+
+def test_a_photograph_is_no_generator(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(skimage.data.chelsea()).save(path)
+    with pytest.raises(UserError, match=r"is no \.npz file") as caught:
+        load_generator(path)
+    assert "pickle" not in str(caught.value)
+
+
+FORK = """
+import os, signal, sys
+import numpy as np
+from glcic_jax import UserError, inpaint_fn, load_generator
+image, mask = np.full((64, 64, 3), 90, np.uint8), np.zeros((64, 64), bool)
+mask[20:24, 20:24] = True
+if sys.argv[1] == "used":
+    model = load_generator("cifar100")
+    inpaint_fn(*model, image, mask)
+child = os.fork()
+if child == 0:
+    signal.alarm(120)
+    try:
+        if sys.argv[1] == "new":
+            model = load_generator("cifar100")
+        inpaint_fn(*model, image, mask)
+        print("filled", flush=True)
+    except UserError as error:
+        print(error, flush=True)
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+print("status", status)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(("parent", "said"), [("used", "would hang"), ("new", "filled")])
+def test_a_forked_child_works_or_says_at_once_that_it_can_not(run_python, parent, said):
+    done = run_python("-c", FORK, parent)
+    assert said in done.stdout
+    assert "status 0" in done.stdout
+    if parent == "used":
+        assert 'get_context("spawn")' in done.stdout
