@@ -90,7 +90,7 @@ def encode(pixels: Pixels, format: str, metadata: dict[str, Any], chunks: bytes)
     filtered[:, 0] = 2  # each row as its difference from the one above
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    body = _chunk(b"IDAT", zlib.compress(filtered, 6))
+    body = _chunk(b"IDAT", zlib.compress(filtered, 4))
     return _SIGNATURE + _chunk(b"IHDR", header) + chunks + body + _chunk(b"IEND", b"")
 
 
