@@ -32,6 +32,12 @@ _LONGEST = (
     "test_comparison.py",
     "test_loop.py",
     "test_main.py",
+    "test_properties.py",
+    "test_page.py",
+    "test_fill.py",
+    "test_inpaint.py",
+    "test_generators.py",
+    "test_blending.py",
 )
 
 

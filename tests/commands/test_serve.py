@@ -17,14 +17,13 @@ def start(start_program, *words: str):
     return process, lines
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_it_answers_at_the_address_that_it_prints_and_ends_on_ctrl_c(start_program, host):
-    process, lines = start(start_program, "--host", host)
+def test_it_answers_at_the_address_that_it_prints_and_ends_on_ctrl_c(start_program):
+    process, lines = start(start_program, "--host", "0.0.0.0")
     try:
         address = lines[-1].split(" at ")[1].split(" (")[0]
         assert address.startswith("http://127.0.0.1:")
         assert b"Repair a photograph" in urllib.request.urlopen(address, timeout=20).read()
-        assert ("anyone who reaches this machine" in lines[0]) == (host == "0.0.0.0")
+        assert "anyone who reaches this machine" in lines[0]
         process.send_signal(signal.SIGINT)
         process.wait(30)
         assert "Traceback" not in process.stderr.read()

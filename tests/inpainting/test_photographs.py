@@ -111,8 +111,7 @@ DEEP = HOLES | {
     ("name", "refines", "views"),
     [(name, True, 1) for name in DEEP]
     + [("a wide one and specks", False, 1)]
-    + [(name, True, 4) for name in ("a wide one and specks", "corner", "last rows and columns")]
-    + [("small image", True, 2)],
+    + [("last rows and columns", True, 4), ("small image", True, 2)],
 )
 def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(name, refines, views):
     generator, variables = random_model("harmonic", "skip", 4.5)
