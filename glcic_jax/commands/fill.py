@@ -188,6 +188,8 @@ class _Repairs:
             reason = str(error)
         except MemoryError:
             reason = "there is not enough memory for it"
+        except Exception as error:  # one strange file must not keep the others from being repaired
+            reason = f"{type(error).__name__}: {error}"
         where = str(job.photograph)
         print(f"error: {reason if where in reason else f'{where}: {reason}'}", file=sys.stderr)
         return None

@@ -74,7 +74,7 @@ def read_pixels(image: Image.Image, name: str) -> Pixels:
         wide = np.asarray(image.convert("I") if mode != "I" else image)
         if wide.min() < 0 or wide.max() > 65535:
             raise UserError(f"{name} has values of 32 bits; save it with 16 or 8 bits a channel")
-        return Pixels("L", wide.astype(np.uint16))
+        return Pixels("L", wide.astype(np.uint16), None, image.info.get("transparency"))
     if mode == "PA":
         image, mode = image.convert("RGBA"), "RGBA"
     if mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK"):
@@ -190,9 +190,7 @@ def to_mode(pixels: Pixels, mode: str) -> Image.Image:
         mode: one of Pillow's; alpha that it can't hold is laid on white.
     """
     values = np.ascontiguousarray(pixels.values)
-    if mode == "I;16":
-        return Image.fromarray(values)
-    if mode == pixels.mode and values.dtype != np.uint16:
+    if mode == "I;16" or (mode == pixels.mode and values.dtype != np.uint16):
         return _as_it_is(pixels, values)
     rgb, alpha = pixels.as_rgb()
     if rgb.dtype == np.uint16:

@@ -48,7 +48,7 @@ def read(source: str | Path | BinaryIO, file: Image.Image) -> Pixels | None:
         values = values[..., [2, 1, 0, 3]]
     elif values.shape[-1] == 3:
         values = values[..., ::-1]
-    if file.mode in ("LA", "L") and values.shape[-1] == 4:
+    if _is_gray_png(source, file) and values.shape[-1] == 4:
         values = values[..., [0, 3]]
     mode = {2: "LA", 3: "RGB", 4: "RGBA"}[values.shape[-1]]
     return Pixels(mode, np.ascontiguousarray(values))
@@ -119,6 +119,10 @@ def _encode_tiff(pixels: Pixels, metadata: dict[str, Any]) -> bytes:
         **options,
     )
     return buffer.getvalue()
+
+
+def _is_gray_png(source: str | Path | BinaryIO, file: Image.Image) -> bool:
+    return file.format == "PNG" and _bytes(source, 33)[25:26] == b"\x04"
 
 
 def _is_deep(source: str | Path | BinaryIO, file: Image.Image) -> bool:

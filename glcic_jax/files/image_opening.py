@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from glcic_jax.errors import UserError
 
@@ -45,7 +46,11 @@ def open_image(
     name = name_of(source, what)
     limit = max_pixels or Image.MAX_IMAGE_PIXELS or 0
     with _explained(name), contextlib.ExitStack() as on_error:
-        image = _opened(Path(source).expanduser() if isinstance(source, (str, Path)) else source)
+        if isinstance(source, (str, Path)):
+            # From memory: Pillow maps an uncompressed TIFF that it is given by path, and turns it
+            # wrongly where EXIF says how it lies (seen in 13.0).
+            source = io.BytesIO(Path(source).expanduser().read_bytes())
+        image = _opened(source)
         on_error.callback(image.close)
         pixels = image.width * image.height
         if limit and pixels > limit:
@@ -55,6 +60,9 @@ def open_image(
             raise UserError(
                 f"{name} has {frames} frames or pages; save the one you mean as a file of its own"
             )
+        exif = image.getexif()
+        for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            exif.get_ifd(directory)  # a TIFF's are read when they are asked for, until it is loaded
         image.load()
         on_error.pop_all()
     return image
@@ -80,7 +88,7 @@ def name_of(source: str | Path | BinaryIO, what: str = "photograph") -> str:
     return str(source) if isinstance(source, (str, Path)) else f"the {what}"
 
 
-def _opened(source: Path | BinaryIO) -> Image.Image:
+def _opened(source: BinaryIO) -> Image.Image:
     # Pillow's own limit is global and its complaint names no setting; ours is checked instead,
     # before anything is decoded.
     with _LIMIT:

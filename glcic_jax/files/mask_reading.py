@@ -61,8 +61,8 @@ def read_mask(
     share = _check_extent(hole, name, said, invert=invert)
     warning = "" if invert else _suspicion(hole)
     if grow:
-        shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
-        hole = cv2.dilate(hole.astype(np.uint8), shape) > 0
+        known = (~hole).astype(np.uint8)
+        hole = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= grow
         said += f"; widened by {grow} px"
         if hole.all():
             raise UserError(f"{name} leaves no pixel known when widened by {grow} px; give less")

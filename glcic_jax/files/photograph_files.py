@@ -43,6 +43,7 @@ _KEPT_TAGS = (
     *(ExifTags.Base.XPKeywords, ExifTags.Base.XPSubject, ExifTags.Base.DocumentName),
 )
 """Of EXIF's first directory; those of exposure and place are kept whole."""
+_KEPT_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _JPEG_NOTE = "JPEG encoding changes known pixels a little too; name a .png to keep them"
 
 
@@ -101,18 +102,26 @@ def read_photograph(source: str | Path | BinaryIO, *, max_pixels: int | None = N
             f"{name} is a {file.format} file; convert it to one of {', '.join(FORMATS)}"
         )
     deep = deep_files.read(source, file)
-    turned = ImageOps.exif_transpose(file)
-    pixels = read_pixels(turned, name) if deep is None else deep_files.turned(deep, file)
+    metadata = _metadata(file)
+    if deep is None:
+        turned = ImageOps.exif_transpose(file) if _is_turned(file) else file  # which is a copy
+        pixels = read_pixels(turned, name)
+    else:
+        pixels = deep_files.turned(deep, file)
     notes = ["it holds further pictures, which are left out"] if file.format == "MPO" else []
     return Photograph(
         *pixels.as_rgb(),
         pixels=pixels,
         format="JPEG" if file.format == "MPO" else str(file.format),
         settings=_settings(file, source),
-        metadata=_metadata(file),
+        metadata=metadata,
         chunks=deep_files.ancillary_chunks(source) if deep is not None else b"",
         notes=tuple(notes),
     )
+
+
+def _is_turned(file: Image.Image) -> bool:
+    return file.getexif().get(ExifTags.Base.Orientation, 1) != 1
 
 
 def from_image(image: Any) -> Photograph:
@@ -160,6 +169,8 @@ def encode(
     is_deep = pixels.values.dtype == np.uint16 and pixels.mode != "L"
     if is_deep and format in ("PNG", "TIFF"):
         data = deep_files.encode(pixels, format, photograph.metadata, photograph.chunks)
+        if format == "TIFF" and "exif" in photograph.metadata:
+            notes.append("a TIFF of 16-bit colours is written without EXIF; its profile is kept")
         return data, notes
     if pixels.values.dtype == np.uint16 and format not in ("PNG", "TIFF"):
         notes.append(f"{format} holds 8 bits a channel, the photograph had 16")
@@ -177,9 +188,22 @@ def encode(
     if mode != own:
         metadata.pop("icc_profile", None) if "CMYK" in (own, mode) else None
         metadata.pop("transparency", None)
+    if format == "TIFF" and settings["compression"] != "raw" and _has_directories(metadata):
+        # Pillow's writer of compressed files fails on them.
+        settings = {"compression": "raw"}
+        notes.append(
+            "written without compression, which keeps what EXIF says of exposure and place"
+        )
     buffer = io.BytesIO()
     image.save(buffer, format, **settings, **metadata)
     return buffer.getvalue(), notes
+
+
+def _has_directories(metadata: dict[str, Any]) -> bool:
+    """Whether EXIF has directories besides its first one."""
+    exif = Image.Exif()
+    exif.load(metadata.get("exif", b""))
+    return any(exif.get_ifd(directory) for directory in _KEPT_DIRECTORIES)
 
 
 def _nearest_mode(mode: str, format: str) -> str:
@@ -234,11 +258,11 @@ def _metadata(file: Image.Image) -> dict[str, Any]:
     # What a TIFF's directory says of its own strips must not be carried over, nor the thumbnail.
     tags = file.getexif()
     exif.update((tag, tags[tag]) for tag in _KEPT_TAGS if tag in tags)
-    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+    for directory in _KEPT_DIRECTORIES:
         inner = tags.get_ifd(directory)
         if inner:
             exif.get_ifd(directory).update(inner)
-    if len(exif) or any(exif.get_ifd(d) for d in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)):
+    if len(exif) or any(exif.get_ifd(directory) for directory in _KEPT_DIRECTORIES):
         found["exif"] = exif.tobytes()
     if file.info.get("icc_profile"):
         found["icc_profile"] = file.info["icc_profile"]

@@ -70,8 +70,21 @@ class Repaired:
     notes: tuple[str, ...]
 
     def encode(self, format: str | None = None) -> tuple[bytes, tuple[str, ...]]:
-        """The file's bytes in a format (None: the photograph's own), and notes on them."""
-        data, notes = encode(self.photograph, self.image, self.hole, format)
+        """The file's bytes in a format (None: the photograph's own), and notes on them.
+
+        Raises:
+            UserError: the format's encoder refuses this photograph.
+        """
+        try:
+            data, notes = encode(self.photograph, self.image, self.hole, format)
+        except UserError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            form = format or self.photograph.format
+            raise UserError(
+                f"the repaired photograph can't be written as {form} ({error}); name a file of "
+                "another format, such as .png"
+            ) from error
         return data, tuple(notes)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:

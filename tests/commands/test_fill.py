@@ -168,6 +168,27 @@ def test_a_folder_goes_on_where_it_stopped_and_over_broken_files(call, folder):
     assert (folder / "scans/repaired/one.png").stat().st_mtime_ns > kept
 
 
+def test_what_no_one_thought_of_does_not_stop_the_others(call, monkeypatch):
+    from glcic_jax.inpainting import repair
+
+    plain = repair.encode
+
+    def strange(photograph, *others):
+        if photograph.format == "WEBP":
+            raise RuntimeError("an encoder's own words")
+        if photograph.format == "JPEG":
+            raise ZeroDivisionError("a mistake of ours")
+        return plain(photograph, *others)
+
+    monkeypatch.setattr(repair, "encode", strange)
+    status, out, err = call("scans", "--mask", "mask.png", "--output", "new")
+    assert status == 1
+    assert out.splitlines()[-1] == "1 repaired, 2 failed"
+    assert "scans/more/one.webp: the repaired photograph can't be written as WEBP" in err
+    assert "scans/two.jpg: ZeroDivisionError: a mistake of ours" in err
+    assert len(err.splitlines()) == 2
+
+
 def test_several_files_and_one_mask(call, folder):
     words = ("scans/one.png", "scans/two.jpg", "--mask", "mask.png", "--output", "new")
     assert call(*words)[0] == 0

@@ -77,6 +77,8 @@ FORMS = {
     ),
     "RGBA, a brush layer": (np.dstack([rgb((200, 30, 40)), BYTES]), "what is opaque"),
     "RGBA, black paint": (np.dstack([rgb((0, 0, 0)), BYTES]), "what is opaque"),
+    "RGBA of bool": (np.dstack([HOLE, HOLE, HOLE, HOLE | True]), "alpha is the same"),
+    "RGB of bool": (np.dstack([HOLE, HOLE, HOLE]), "black and white"),
     "LA": (np.dstack([np.zeros_like(BYTES), BYTES]), "what is opaque"),
     "1": (Image.fromarray(BYTES).convert("1"), "black and white"),
     "P, black and white": (palette([(0, 0, 0), (255, 255, 255)]), "black and white"),

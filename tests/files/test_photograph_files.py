@@ -13,6 +13,8 @@ import skimage.data
 from PIL import Image, ImageCms
 
 from glcic_jax import UserError
+from glcic_jax.files import deep_files
+from glcic_jax.files.colour_modes import Pixels
 from glcic_jax.files.photograph_files import (
     encode,
     from_image,
@@ -32,6 +34,11 @@ def deep(path, *, gray=False, alpha=False):
     if alpha:
         values = np.dstack([values, np.full(HOLE.shape, 40000, np.uint16)])
     cv2.imwrite(str(path), DEEP[..., 1] if gray else values)
+
+
+def deep_gray_alpha(path):
+    values = np.dstack([DEEP[..., 1], 65535 - DEEP[..., 0]])
+    path.write_bytes(deep_files.encode(Pixels("LA", values), "PNG", {}, b""))
 
 
 def pil(image, **options):
@@ -61,12 +68,15 @@ KINDS = {
     "L-key.png": pil(keyed("L")[0], transparency=keyed("L")[1]),
     "RGB-key.png": pil(keyed("RGB")[0], transparency=keyed("RGB")[1]),
     "gray16.png": lambda path: deep(path, gray=True),
+    "gray16-key.png": pil(Image.fromarray(DEEP[..., 1]), transparency=int(DEEP[3, 3, 1])),
     "RGB16.png": deep,
     "RGBA16.png": lambda path: deep(path, alpha=True),
+    "LA16.png": lambda path: deep_gray_alpha(path),
     "L.tif": pil(RGB.convert("L"), compression="tiff_lzw"),
     "LA.tif": pil(rgba().convert("LA")),
     "RGB.tif": pil(RGB, compression="tiff_adobe_deflate"),
     "RGBA.tif": pil(rgba()),
+    "raw.tif": pil(RGB, compression="raw"),
     "P.tif": pil(RGB.quantize(40)),
     "CMYK.tif": pil(RGB.convert("CMYK")),
     "gray16.tif": lambda path: deep(path, gray=True),
@@ -137,8 +147,22 @@ def test_lossy_files_keep_quality_and_say_that_pixels_change(tmp_path, name):
     assert np.abs(off[40:]).mean() < 6
 
 
+def turned(image, orientation):
+    """As EXIF 2.32 describes what is to be done with each orientation."""
+    return (
+        image,
+        image[:, ::-1],
+        image[::-1, ::-1],
+        image[::-1],
+        image.swapaxes(0, 1),
+        np.rot90(image, -1),
+        image[::-1, ::-1].swapaxes(0, 1),
+        np.rot90(image),
+    )[orientation - 1]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("name", ["RGB.jpg", "RGB.png", "RGB16.png", "RGB.tif"])
+@pytest.mark.parametrize("name", ["RGB.jpg", "RGB.png", "RGB16.png", "RGB.tif", "raw.tif"])
 def test_orientation_is_applied_once(tmp_path, orientation, name):
     path = tmp_path / name
     (KINDS | LOSSY)[name](path)
@@ -146,45 +170,50 @@ def test_orientation_is_applied_once(tmp_path, orientation, name):
         data = path.read_bytes()
         exif = Image.Exif()
         exif[0x0112] = orientation
-        from glcic_jax.files.deep_files import _chunk
-
-        path.write_bytes(data[:33] + _chunk(b"eXIf", exif.tobytes()[6:]) + data[33:])
+        path.write_bytes(data[:33] + deep_files._chunk(b"eXIf", exif.tobytes()[6:]) + data[33:])
     else:
         exif = Image.Exif()
         exif[0x0112] = orientation
         options = {"quality": 95} if name.endswith("jpg") else {}
+        options |= {"compression": "raw"} if name == "raw.tif" else {}
         Image.open(path).save(path, exif=exif, **options)
-    from PIL import ImageOps
-
-    wanted = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB")).astype(int)
+    wanted = turned(PHOTO, orientation).astype(int)
     photograph = read_photograph(path)
     scale = 257 if photograph.image.dtype == np.uint16 else 1
     seen = photograph.image.astype(int) // scale
-    assert np.abs(seen - wanted).max() <= 1
+    off = np.abs(seen - wanted)
+    assert off.mean() < 6 if name.endswith("jpg") else off.max() <= (scale > 1)
     hole = np.zeros(seen.shape[:2], bool)
     hole[2:5, 3:9] = True
     data, _ = encode(photograph, photograph.image, hole)
     again = Image.open(io.BytesIO(data))
     assert again.getexif().get(0x0112, 1) == 1
     assert again.size == wanted.shape[1::-1]
-    assert np.abs(np.asarray(again.convert("RGB")).astype(int) - wanted).mean() < 3
+    assert np.abs(np.asarray(again.convert("RGB")).astype(int) - wanted).mean() < 6
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
-def test_exif_profile_and_resolution_stay_and_the_thumbnail_goes(tmp_path, suffix):
+@pytest.mark.parametrize("into", [None, "TIFF", "JPEG"])
+def test_exif_profile_and_resolution_stay_and_the_thumbnail_goes(tmp_path, suffix, into):
     path = tmp_path / f"photo.{suffix}"
     exif = Image.Exif()
     exif[0x010F] = "A camera"
     exif.get_ifd(0x8769)[0x829A] = 0.01  # exposure time
+    exif.get_ifd(0x8825)[1] = "N"  # latitude
     options = {"lossless": True} if suffix == "webp" else {}
-    RGB.save(path, exif=exif, icc_profile=PROFILE, dpi=(240, 240), **options)
-    image = Image.open(io.BytesIO(repaired(path)[0]))
+    RGB.save(path, exif=exif.tobytes(), icc_profile=PROFILE, dpi=(240, 240), **options)
+    photograph = read_photograph(path)
+    data, notes = encode(photograph, photograph.image, HOLE, into)
+    image = Image.open(io.BytesIO(data))
+    assert ("written without compression" in " ".join(notes)) == (
+        into == "TIFF" and suffix != "tif"
+    )
     assert image.info["icc_profile"] == PROFILE
     if suffix != "webp":  # which has no field for it
         assert [round(float(value)) for value in image.info["dpi"]] == [240, 240]
     assert image.getexif()[0x010F] == "A camera"
-    if suffix != "tif":
-        assert float(image.getexif().get_ifd(0x8769)[0x829A]) == pytest.approx(0.01)
+    assert float(image.getexif().get_ifd(0x8769)[0x829A]) == pytest.approx(0.01)
+    assert image.getexif().get_ifd(0x8825)[1] == "N"
 
 
 def test_a_16_bit_colour_png_keeps_its_chunks(tmp_path):
@@ -192,15 +221,20 @@ def test_a_16_bit_colour_png_keeps_its_chunks(tmp_path):
     deep(path)
     plain = Image.open(io.BytesIO(repaired(path)[0]))
     assert "icc_profile" not in plain.info
-    from glcic_jax.files.deep_files import _chunk
-
     data = path.read_bytes()
-    text = _chunk(b"tEXt", b"Title\0The sea")
-    density = _chunk(b"pHYs", (11811).to_bytes(4) * 2 + b"\1")
+    text = deep_files._chunk(b"tEXt", b"Title\0The sea")
+    density = deep_files._chunk(b"pHYs", (11811).to_bytes(4) * 2 + b"\1")
     path.write_bytes(data[:33] + text + density + data[33:])
     image = Image.open(io.BytesIO(repaired(path)[0]))
     assert image.info["Title"] == "The sea"
     assert round(image.info["dpi"][0]) == 300
+
+
+def test_a_transparent_value_of_16_bits_stays_transparent(tmp_path):
+    path = tmp_path / "gray.png"
+    KINDS["gray16-key.png"](path)
+    data, _ = repaired(path)
+    assert Image.open(io.BytesIO(data)).info["transparency"] == int(DEEP[3, 3, 1])
 
 
 def test_a_transparent_hole_becomes_opaque_and_other_alpha_stays(tmp_path):
