@@ -6,6 +6,7 @@ glcic-jax fill scans/ --masks masks/ --output repaired/
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -20,7 +21,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from glcic_jax.commands.command_line import parse
-from glcic_jax.commands.fill_jobs import STREAM, Job, Plan, plan_folder, plan_one
+from glcic_jax.commands.fill_jobs import (
+    STREAM,
+    Job,
+    Plan,
+    comparison_of,
+    plan_folder,
+    plan_one,
+)
 from glcic_jax.config.fields import Range, Rule, check_fields
 from glcic_jax.errors import UserError
 
@@ -33,6 +41,8 @@ def _wrong_pixels(value: int | None) -> str | None:
 
 
 _PIXELS = Rule(_wrong_pixels)
+_WIDEST_SHEET = 16_000
+"""Pixels of a comparison's longer side; a JPEG has at most 65,500."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +83,7 @@ class Arguments:
     overwrite: bool = False
     """Replace what is there."""
     compare: bool = False
-    """Also write the photograph, its hole and the result side by side, OUTPUT.compare.jpg."""
+    """Also write photograph, hole and result side by side, as OUTPUT.compare.jpg."""
     max_pixels: Annotated[int | None, _PIXELS] = None
     """Largest photograph and mask in pixels, against files that are made to fill the memory."""
 
@@ -131,7 +141,13 @@ def _plan(arguments: Arguments) -> tuple[Plan, bool]:
         raise UserError("--masks is for several photographs; give --mask for one")
     if arguments.compare and arguments.output == STREAM:
         raise UserError("--compare writes a file beside the output; name one")
-    plan = plan_one(names[0], arguments.mask, arguments.output, overwrite=arguments.overwrite)
+    plan = plan_one(
+        names[0],
+        arguments.mask,
+        arguments.output,
+        overwrite=arguments.overwrite,
+        compare=arguments.compare,
+    )
     return plan, False
 
 
@@ -143,6 +159,7 @@ class _Repairs:
         self._arguments = arguments
         self._said = said
         self._filler: Callable | None = None
+        self._said_often: collections.Counter[str] = collections.Counter()
 
     def one(self, job: Job) -> None:
         started = time.monotonic()
@@ -156,6 +173,8 @@ class _Repairs:
 
     def all(self, jobs: tuple[Job, ...]) -> int:
         """How many failed."""
+        from glcic_jax.files.mask_reading import DOUBT
+
         failed = 0
         with (
             _progress(len(jobs)) as advance,
@@ -171,14 +190,25 @@ class _Repairs:
                 repaired = self._attempt(job, functools.partial(self._fill_opened, opening))
                 failed += repaired is None
                 if written is not None:  # at most one waits, so that memory stays what it is
-                    failed += self._attempt(written[0], written[1].result) is None
+                    failed += self._finish(*written)
                     written = None
                 if repaired is not None:
+                    for note in repaired.notes:
+                        if DOUBT in note:
+                            print(f"{job.photograph}: {note}", file=self._said)
                     written = job, writer.submit(self._write, job, repaired)
                 advance()
             if written is not None:
-                failed += self._attempt(written[0], written[1].result) is None
+                failed += self._finish(*written)
+        for note, count in self._said_often.items():
+            print(f"{count} of them: {note}", file=self._said)
         return failed
+
+    def _finish(self, job: Job, writing: Future[tuple[str, ...]]) -> bool:
+        """Whether writing failed; what is to be said of many files is said once."""
+        notes = self._attempt(job, writing.result)
+        self._said_often.update(notes or ())
+        return notes is None
 
     def _attempt(self, job: Job, work: Callable[[], Any]) -> Any:
         """The result, or None after a line that says what was wrong with this photograph."""
@@ -226,12 +256,14 @@ class _Repairs:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
             return notes
+        sheet = comparison_of(job.output)
+        if self._arguments.compare and sheet.exists() and not self._arguments.overwrite:
+            raise UserError(f"{sheet} exists already; give --overwrite, or another --output")
         with _explained(job.output):
             job.output.parent.mkdir(parents=True, exist_ok=True)
         data, notes = repaired.encode(output_format(job.output))
         write_file(job.output, data)
         if self._arguments.compare:
-            sheet = job.output.with_name(f"{job.output.stem}.compare.jpg")
             write_file(sheet, _side_by_side(repaired))
         return notes
 
@@ -263,8 +295,11 @@ def _side_by_side(repaired: Repaired) -> bytes:
     marked = np.where(repaired.hole[..., None], np.array([255, 0, 255], np.uint8), images[0])
     gap = np.full((len(marked), 8, 3), 255, np.uint8)
     row = np.concatenate([images[0], gap, marked, gap, images[1]], axis=1)
+    shown = Image.fromarray(row)
+    if max(shown.size) > _WIDEST_SHEET:
+        shown.thumbnail((_WIDEST_SHEET, _WIDEST_SHEET))
     buffer = io.BytesIO()
-    Image.fromarray(row).save(buffer, "JPEG", quality=92)
+    shown.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
 
 

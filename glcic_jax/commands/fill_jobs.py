@@ -35,11 +35,18 @@ class Plan:
     """What was found to have no partner."""
 
 
-def plan_one(photograph: str, mask: str | None, output: str, *, overwrite: bool) -> Plan:
+def comparison_of(output: Path) -> Path:
+    """Where photograph, hole and result are written side by side."""
+    return output.with_name(f"{output.name}.compare.jpg")
+
+
+def plan_one(
+    photograph: str, mask: str | None, output: str, *, overwrite: bool, compare: bool = False
+) -> Plan:
     """The plan for a single file, or standard input.
 
     Raises:
-        UserError: no such file, an output that exists, or a format that can't be written.
+        UserError: an output that exists or is the mask, or a format that can't be written.
     """
     source = None if photograph == STREAM else Path(photograph)
     if mask == STREAM:
@@ -54,8 +61,11 @@ def plan_one(photograph: str, mask: str | None, output: str, *, overwrite: bool)
     output_format(target)
     if not target.absolute().parent.is_dir():
         raise UserError(f"--output {output}: the directory {target.parent} does not exist")
-    if target.exists() and not overwrite:
-        raise UserError(f"--output {target} exists already; give --overwrite, or another name")
+    for path in (target, *([comparison_of(target)] if compare else [])):
+        if path.exists() and not overwrite:
+            raise UserError(f"--output {path} exists already; give --overwrite, or another name")
+    if mask is not None and _is_same(target, Path(mask)):
+        raise UserError(f"--output {target} is the mask, and would replace it; give another name")
     return Plan((Job(source, mask, target),), 0, ())
 
 
@@ -83,6 +93,8 @@ def plan_folder(
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file; give a directory for several photographs")
     found = _photographs(photographs, output, masks)
+    if mask is not None:
+        found = [(path, name) for path, name in found if not _is_same(path, Path(mask))]
     partners, notes = _partners([name for _, name in found], mask, masks)
     jobs, skipped = [], 0
     for path, name in found:
@@ -99,6 +111,10 @@ def plan_folder(
         else:
             jobs.append(Job(path, partners[name], target))
     return Plan(tuple(jobs), skipped, tuple(notes))
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 def _photographs(

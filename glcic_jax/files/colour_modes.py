@@ -73,7 +73,10 @@ def read_pixels(image: Image.Image, name: str) -> Pixels:
     if mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
         wide = np.asarray(image.convert("I") if mode != "I" else image)
         if wide.min() < 0 or wide.max() > 65535:
-            raise UserError(f"{name} has values of 32 bits; save it with 16 or 8 bits a channel")
+            raise UserError(
+                f"{name} has values from {wide.min()} to {wide.max()}; save it with 8 or 16 bits a "
+                "channel, 0 to 65535"
+            )
         return Pixels("L", wide.astype(np.uint16), None, image.info.get("transparency"))
     if mode == "PA":
         image, mode = image.convert("RGBA"), "RGBA"
@@ -107,7 +110,9 @@ def repaired_pixels(pixels: Pixels, completed_HxWx3: np.ndarray, hole_HxW: np.nd
         return _repaired_palette(pixels, fill_Nx3, hole_HxW)
     values = pixels.values.copy()
     if pixels.mode == "1":
-        values[hole_HxW] = fill_Nx3 @ _LUMA > 127.5
+        # Grays become a pattern of both, as they are in the rest of such a picture.
+        gray = np.round(completed_HxWx3 @ _LUMA).astype(np.uint8)
+        values[hole_HxW] = np.asarray(Image.fromarray(gray).convert("1"))[hole_HxW]
     elif pixels.mode in ("L", "LA"):
         gray_N = np.round(fill_Nx3 @ _LUMA).astype(values.dtype)
         if pixels.mode == "L":

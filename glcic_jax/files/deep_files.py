@@ -11,12 +11,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import ExifTags, Image
 
+from glcic_jax.errors import UserError
 from glcic_jax.files.colour_modes import Pixels
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {"L": (0, 1), "LA": (4, 2), "RGB": (2, 3), "RGBA": (6, 4)}
 """Colour type and channels of a mode."""
 _KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME")
+_PHOTOMETRIC, _PLANAR, _EXTRA_SAMPLES = 262, 284, 338
 _TURNS: dict[int, tuple[int, bool]] = {
     1: (0, False),
     2: (0, True),
@@ -30,28 +32,52 @@ _TURNS: dict[int, tuple[int, bool]] = {
 """For each orientation of EXIF: quarter turns to the left, and whether to mirror after them."""
 
 
-def read(source: str | Path | BinaryIO, file: Image.Image) -> Pixels | None:
+def read(source: str | Path | BinaryIO, file: Image.Image, name: str) -> Pixels | None:
     """The values as they lie in the file; None where Pillow reads all of their bits.
 
     Args:
         source: where `file` was opened from.
         file: it is asked for its kind.
+        name: stands before messages.
+
+    Raises:
+        UserError: 16 bits in a kind of file that would not come back as it was.
     """
     if not _is_deep(source, file):
         return None
-    import cv2
-
-    values = cv2.imdecode(np.frombuffer(_bytes(source), np.uint8), cv2.IMREAD_UNCHANGED)
+    values = _decode(source, file)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
-        return None  # some rare kind: 8 of its bits are better than none
-    if values.shape[-1] == 4:
-        values = values[..., [2, 1, 0, 3]]
-    elif values.shape[-1] == 3:
-        values = values[..., ::-1]
+        raise UserError(
+            f"{name} has 16 bits a channel in a way that can't be kept; save it as 16-bit gray, "
+            "RGB or RGBA, or with 8 bits a channel"
+        )
     if _is_gray_png(source, file) and values.shape[-1] == 4:
         values = values[..., [0, 3]]
     mode = {2: "LA", 3: "RGB", 4: "RGBA"}[values.shape[-1]]
     return Pixels(mode, np.ascontiguousarray(values))
+
+
+def _decode(source: str | Path | BinaryIO, file: Image.Image) -> np.ndarray | None:
+    """values_HxWxC in the order of RGB and alpha."""
+    tags: Any = getattr(file, "tag_v2", {})
+    if tags and tags.get(_PHOTOMETRIC) not in (1, 2):
+        return None
+    if tags and tuple(tags.get(_EXTRA_SAMPLES, ())) not in ((), (2,)):
+        return None  # an alpha that is multiplied in, or a channel that nobody has described
+    if tags.get(_PLANAR) == 2:  # which OpenCV takes for pictures side by side
+        import tifffile
+
+        try:
+            planes = tifffile.imread(io.BytesIO(_bytes(source)))
+        except ValueError:  # a compression that it needs another package for
+            return None
+        return np.moveaxis(planes, 0, -1)
+    import cv2
+
+    values = cv2.imdecode(np.frombuffer(_bytes(source), np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 3 or values.shape[-1] not in (3, 4):
+        return None
+    return values[..., [2, 1, 0, 3][: values.shape[-1]]]
 
 
 def turned(pixels: Pixels, file: Image.Image) -> Pixels:

@@ -23,8 +23,8 @@ class TooLarge(UserError):
 
     def __init__(self, name: str, pixels: int, limit: int):
         super().__init__(
-            f"{name} has {pixels / 1e6:.1f} megapixels, more than the {limit / 1e6:.1f} that "
-            f"are allowed; give --max-pixels {pixels} (max_pixels in Python) if you trust it"
+            f"{name} has {pixels:,} pixels, more than the {limit:,} that are allowed; give "
+            f"--max-pixels {pixels} (max_pixels in Python) if you trust it"
         )
         self.pixels = pixels
 

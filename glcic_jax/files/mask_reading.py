@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,8 @@ from glcic_jax.files.mask_forms import from_array
 
 _SUSPICIOUS = 0.7
 """Share of holes from which on a mask may be meant the other way round."""
+DOUBT = ". That is "
+"""Stands in the line of a mask that may not be meant so."""
 _WIDEST_GROWTH = 1000
 _FEW = 4
 
@@ -50,8 +53,8 @@ def read_mask(
     Raises:
         UserError: what can't be read, is no mask, is empty or full, or has another shape.
     """
-    if not 0 <= grow <= _WIDEST_GROWTH:
-        raise UserError(f"--grow {grow}: give 0 to {_WIDEST_GROWTH} pixels")
+    if not (isinstance(grow, (int, np.integer)) and 0 <= grow <= _WIDEST_GROWTH):
+        raise UserError(f"--grow {grow}: give 0 to {_WIDEST_GROWTH} whole pixels")
     name, hole, said = _shown_hole(source, photograph, colour, tolerance, max_pixels)
     if photograph is not None:
         hole, resized = _resized(hole, _size(photograph), name)
@@ -141,7 +144,9 @@ def _painted(photograph: Any, colour: str, tolerance: int) -> tuple[np.ndarray, 
     if not 0 <= tolerance <= 255:
         raise UserError(f"--tolerance {tolerance}: give 0 to 255")
     try:
-        wanted = np.array(ImageColor.getrgb(colour)[:3], np.int16)
+        # A shell takes an unquoted # for a comment, so it may be left out.
+        code = f"#{colour}" if re.fullmatch("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}", colour) else colour
+        wanted = np.array(ImageColor.getrgb(code)[:3], np.int16)
     except ValueError as error:
         raise UserError(
             f"--mask-colour {colour!r} is no colour; give one such as '#ff00ff' or magenta"
@@ -215,9 +220,9 @@ def _suspicion(hole: np.ndarray) -> str:
     border = all(edge.all() for edge in (hole[0], hole[-1], hole[:, 0], hole[:, -1]))
     if share > _SUSPICIOUS or (border and min(hole.shape) > 2):
         why = "most of the picture" if share > _SUSPICIOUS else "all of the border"
-        return f". That is {why}: if it should be the other way round, give --invert-mask"
+        return f"{DOUBT}{why}: if it should be the other way round, give --invert-mask"
     if hole.sum() < _FEW:
-        return ". That is very little: is it the right mask?"
+        return f"{DOUBT}very little: is it the right mask?"
     return ""
 
 

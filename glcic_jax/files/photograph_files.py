@@ -101,7 +101,8 @@ def read_photograph(source: str | Path | BinaryIO, *, max_pixels: int | None = N
         raise UserError(
             f"{name} is a {file.format} file; convert it to one of {', '.join(FORMATS)}"
         )
-    deep = deep_files.read(source, file)
+    _require_channels_that_stay(file, name)
+    deep = deep_files.read(source, file, name)
     metadata = _metadata(file)
     if deep is None:
         turned = ImageOps.exif_transpose(file) if _is_turned(file) else file  # which is a copy
@@ -109,6 +110,10 @@ def read_photograph(source: str | Path | BinaryIO, *, max_pixels: int | None = N
     else:
         pixels = deep_files.turned(deep, file)
     notes = ["it holds further pictures, which are left out"] if file.format == "MPO" else []
+    if file.format == "TIFF" and _tag(file, 262) == 0 and pixels.values.dtype == np.uint16:
+        # Pillow turns 8 bits so that 0 is black, but not 16.
+        pixels = dataclasses.replace(pixels, values=65535 - pixels.values)
+        notes.append("its 0 was white; it is written with 0 as black")
     return Photograph(
         *pixels.as_rgb(),
         pixels=pixels,
@@ -118,6 +123,21 @@ def read_photograph(source: str | Path | BinaryIO, *, max_pixels: int | None = N
         chunks=deep_files.ancillary_chunks(source) if deep is not None else b"",
         notes=tuple(notes),
     )
+
+
+def _tag(file: Image.Image, number: int) -> Any:
+    """A tag of a TIFF; None elsewhere."""
+    return getattr(file, "tag_v2", {}).get(number)
+
+
+def _require_channels_that_stay(file: Image.Image, name: str) -> None:
+    samples = _tag(file, 277) or 0
+    if file.format == "TIFF" and samples > len(file.getbands()):
+        lost = samples - len(file.getbands())
+        raise UserError(
+            f"{name} has {samples} channels, of which {lost} would be lost; save it as gray, RGB, "
+            "RGBA or CMYK"
+        )
 
 
 def _is_turned(file: Image.Image) -> bool:
@@ -135,6 +155,7 @@ def from_image(image: Any) -> Photograph:
         pixels = read_pixels(turned, "the photograph")
         return Photograph(*pixels.as_rgb(), pixels=pixels, format="PNG", metadata=_metadata(image))
     array = np.asarray(image)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     is_depth, shape = array.dtype in (np.uint8, np.uint16), array.shape
     if not is_depth or array.ndim not in (2, 3) or 0 in shape or shape[2:] not in ((), (3,), (4,)):
         raise UserError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -232,6 +232,8 @@ def open_fill(
         if network.layers() is None:
             raise UserError("views can't be averaged by a context encoder; leave them out")
         network = network.clone(views=views)
+    if blend not in get_args(Blend):
+        raise UserError(f"blend is {blend!r}; give one of {', '.join(get_args(Blend))}")
     blends = network.fill == "mean" if blend == "auto" else blend == "membrane"
     if network.layers() is None:
         if blend == "membrane":

@@ -81,10 +81,52 @@ def test_an_output_that_is_a_directory_takes_the_name(call, folder, wanted):
 
 def test_compare_shows_all_three(call, folder):
     call("photo.png", "--mask", "mask.png", "--output", "done.png", "--compare")
-    sheet = pixels(folder / "done.compare.jpg").astype(int)
+    sheet = pixels(folder / "done.png.compare.jpg").astype(int)
     assert sheet.shape == (96, 3 * 120 + 16, 3)
     assert np.abs(sheet[34, 128 + 50] - (255, 0, 255)).max() < 40
     assert np.abs(sheet[:20, :120] - PHOTO[:20]).mean() < 4
+
+
+def test_a_comparison_replaces_nothing_and_fits_into_a_jpeg(call, folder):
+    words = ("photo.png", "--mask", "mask.png", "--output", "done.png", "--compare")
+    (folder / "done.png.compare.jpg").write_text("precious")
+    status, _, err = call(*words)
+    assert status == 1
+    assert "done.png.compare.jpg exists already" in err
+    assert (folder / "done.png.compare.jpg").read_text() == "precious"
+    assert not (folder / "done.png").exists()
+    Image.fromarray(np.tile(PHOTO[:4], (1, 200, 1))).save(folder / "wide.png")
+    Image.fromarray(np.tile(HOLE[32:36], (1, 200))).save(folder / "wide-mask.png")
+    words = ("wide.png", "--mask", "wide-mask.png", "--output", "w.png", "--compare")
+    assert call(*words)[0] == 0
+    assert max(Image.open(folder / "w.png.compare.jpg").size) == 16_000
+    words = ("wide.png", "--mask", "wide-mask.png", "--output", "w.webp")
+    status, _, err = call(*words)
+    assert status == 1
+    assert err.startswith("error: the repaired photograph can't be written as WEBP")
+    assert len(err.splitlines()) == 1
+    for name in ("one.jpg", "one.png"):
+        Image.fromarray(PHOTO).save(folder / name)
+    call("one.jpg", "one.png", "--mask", "mask.png", "--output", "two", "--compare")
+    assert len(list((folder / "two").glob("*.compare.jpg"))) == 2
+
+
+def test_a_folder_tells_doubts_of_each_and_notes_of_many_once(call, folder):
+    Image.fromarray(PHOTO).save(folder / "scans/three.jpg")
+    Image.fromarray(HOLE).save(folder / "masks/three.png")
+    Image.fromarray(255 - HOLE).save(folder / "masks/one.png")
+    status, out, _ = call("scans", "--masks", "masks", "--output", "new")
+    assert status == 0
+    assert "scans/one.png: masks/one.png: " in out
+    assert out.count("--invert-mask") == 1
+    assert "2 of them: JPEG encoding changes known pixels" in out
+
+
+def test_a_mask_inside_the_folder_is_no_photograph(call, folder):
+    Image.fromarray(HOLE).save(folder / "scans/mask.png")
+    status, out, _ = call("scans", "--mask", "scans/mask.png", "--output", "new")
+    assert (status, out.splitlines()[-1]) == (0, "3 repaired")
+    assert not (folder / "new/mask.png").exists()
 
 
 def test_python_does_the_same_and_saves(folder, wanted):
@@ -97,6 +139,8 @@ def test_python_does_the_same_and_saves(folder, wanted):
     repaired.save(folder / "saved.png", overwrite=True)
     from_arrays = fill_photograph(PHOTO, HOLE, generator=load_generator("photographs"))
     np.testing.assert_array_equal(from_arrays.image, wanted)
+    with pytest.raises(ValueError, match="blend is 'x'"):
+        fill_photograph(PHOTO, HOLE, blend="x")
     from_image = fill_photograph(Image.fromarray(PHOTO), Image.fromarray(HOLE))
     np.testing.assert_array_equal(from_image.image, wanted)
 
@@ -112,7 +156,7 @@ def test_a_photographs_own_transparency(call, folder):
 def test_a_painted_colour_an_inverted_mask_and_growth(call, folder, wanted):
     painted = np.where(HOLE[..., None] > 0, np.uint8([0, 255, 0]), PHOTO)
     Image.fromarray(painted).save(folder / "painted.png")
-    assert call("painted.png", "--mask-colour", "#0f0", "--output", "a.png")[0] == 0
+    assert call("painted.png", "--mask-colour", "00ff00", "--output", "a.png")[0] == 0
     np.testing.assert_array_equal(pixels(folder / "a.png"), wanted)
     Image.fromarray(255 - HOLE).save(folder / "inverted.png")
     call("photo.png", "--mask", "inverted.png", "--invert-mask", "--output", "b.png")
@@ -308,6 +352,7 @@ REFUSED = {
     ("scans", "--mask", "mask.png", "--output", "photo.png"): "is a file; give a directory",
     ("scans", "--mask", "mask.png", "--output", "scans"): "is where the photographs are",
     ("scans/one.png", "scans/two.jpg", "--mask", "mask.png", "--output", "scans"): "is where the",
+    (*GOOD, "--output", "mask.png", "--overwrite"): "mask.png is the mask, and would replace it",
     # The photographs.
     ("no.png", "--mask", "mask.png", "--output", "x.png"): "no.png does not exist",
     ("cut.png", "--mask", "mask.png", "--output", "x.png"): "cut.png can't be read",

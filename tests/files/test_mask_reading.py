@@ -142,7 +142,7 @@ def test_the_photographs_transparency(photo):
     assert "transparent in places" in line
 
 
-@pytest.mark.parametrize("colour", ["#ff00ff", "#f0f", "magenta"])
+@pytest.mark.parametrize("colour", ["#ff00ff", "#f0f", "ff00ff", "f0f", "magenta"])
 def test_a_colour_painted_over_the_photograph(photo, colour):
     painted = np.where(HOLE[..., None], np.array([255, 0, 255], np.uint8), photo)
     np.testing.assert_array_equal(read_mask(None, painted, colour=colour)[0], HOLE)
@@ -246,14 +246,15 @@ def wrong(tmp_path, photo):
         "no colour": (None, {"colour": "pinkish", "photograph": photo}, "'pinkish' is no colour"),
         "tolerance": (None, {"colour": "#f0f", "photograph": photo, "tolerance": 300}, "0 to 255"),
         "grow": (BYTES, {"grow": -1}, "--grow -1"),
+        "grow by parts": (BYTES, {"grow": 2.5}, "--grow 2.5: give 0 to 1000 whole pixels"),
         "grow too far": (BYTES, {"grow": 60}, "no pixel known when widened"),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(33))
+@pytest.mark.parametrize("number", range(34))
 def test_what_is_no_mask_is_refused(tmp_path, photo, number):
     cases = wrong(tmp_path, photo)
-    assert len(cases) == 33
+    assert len(cases) == 34
     source, options, said = list(cases.values())[number]
     with pytest.raises(UserError, match=said) as caught:
         read_mask(source, options.pop("photograph", None), **options)

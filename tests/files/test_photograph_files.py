@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 from PIL import Image, ImageCms
 
 from glcic_jax import UserError
@@ -82,6 +83,9 @@ KINDS = {
     "gray16.tif": lambda path: deep(path, gray=True),
     "RGB16.tif": deep,
     "RGBA16.tif": lambda path: deep(path, alpha=True),
+    "planar16.tif": lambda path: tifffile.imwrite(
+        path, np.moveaxis(DEEP, -1, 0), photometric="rgb", planarconfig="separate"
+    ),
     "RGB.webp": pil(RGB, lossless=True),
     "RGBA.webp": pil(rgba(), lossless=True, exact=True),
 }
@@ -98,6 +102,9 @@ def values(data):
     """All bits of a file, in its own mode."""
     image = Image.open(io.BytesIO(data))
     wide = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image.format == "TIFF" and image.tag_v2.get(284) == 2:
+        planes = tifffile.imread(io.BytesIO(data))
+        return image.format, "(3,)", np.moveaxis(planes, 0, -1)[..., ::-1]
     if wide is not None and wide.dtype == np.uint16:
         return image.format, str(wide.shape[2:]), wide
     return image.format, image.mode, np.asarray(image)
@@ -237,6 +244,25 @@ def test_a_transparent_value_of_16_bits_stays_transparent(tmp_path):
     assert Image.open(io.BytesIO(data)).info["transparency"] == int(DEEP[3, 3, 1])
 
 
+def test_a_tiff_whose_0_is_white_looks_as_it_did(tmp_path):
+    for values in (PHOTO[..., 1], DEEP[..., 1]):
+        path = tmp_path / "white.tif"
+        tifffile.imwrite(path, values, photometric="miniswhite")
+        photograph = read_photograph(path)
+        white = np.iinfo(values.dtype).max
+        np.testing.assert_array_equal(photograph.image[..., 0], white - values)
+        data, _ = encode(photograph, photograph.image, HOLE)
+        again = read_photograph(io.BytesIO(data))
+        np.testing.assert_array_equal(again.image, photograph.image)
+
+
+def test_black_and_white_gets_a_pattern(tmp_path):
+    path = tmp_path / "fax.png"
+    KINDS["1.png"](path)
+    data, _ = repaired(path, paint=(128, 128, 128))
+    assert 0.3 < np.asarray(Image.open(io.BytesIO(data)))[HOLE].mean() < 0.7
+
+
 def test_a_transparent_hole_becomes_opaque_and_other_alpha_stays(tmp_path):
     alpha = np.full(HOLE.shape, 120, np.uint8)
     alpha[:15] = 0
@@ -332,6 +358,11 @@ def wrong(tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / "x.gif")
     Image.fromarray(PHOTO[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
     Image.fromarray(PHOTO[..., 0].astype(np.int32) * 70000).save(tmp_path / "wide.tif")
+    four = np.dstack([DEEP, DEEP[..., 0]])
+    tifffile.imwrite(tmp_path / "cmyk16.tif", four, photometric="separated")
+    tifffile.imwrite(tmp_path / "assoc16.tif", four, photometric="rgb", extrasamples=["assocalpha"])
+    extra = np.dstack([PHOTO, PHOTO[..., 0]])
+    tifffile.imwrite(tmp_path / "extra.tif", extra, photometric="rgb", extrasamples=["unspecified"])
     RGB.save(tmp_path / "pages.tif", save_all=True, append_images=[RGB])
     moving = [RGB, RGB.rotate(180)]
     moving[0].save(tmp_path / "moving.webp", save_all=True, append_images=moving[1:])
@@ -346,7 +377,10 @@ def wrong(tmp_path):
         "bmp": (tmp_path / "x.bmp", "is a BMP file; convert it to one of .jpg"),
         "gif": (tmp_path / "x.gif", "is a GIF file"),
         "float": (tmp_path / "float.tif", "pixels of the kind F"),
-        "32 bits": (tmp_path / "wide.tif", "32 bits"),
+        "32 bits": (tmp_path / "wide.tif", "values from 1680000 to 17500000"),
+        "CMYK of 16 bits": (tmp_path / "cmyk16.tif", "in a way that can't be kept"),
+        "alpha multiplied in": (tmp_path / "assoc16.tif", "in a way that can't be kept"),
+        "five channels": (tmp_path / "extra.tif", "4 channels, of which 1 would be lost"),
         "pages": (tmp_path / "pages.tif", "2 frames or pages"),
         "animated webp": (tmp_path / "moving.webp", "2 frames"),
         "animated png": (tmp_path / "moving.png", "2 frames"),
@@ -354,7 +388,7 @@ def wrong(tmp_path):
     }
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(16))
 def test_what_is_no_photograph_is_refused(tmp_path, number):
     source, said = list(wrong(tmp_path).values())[number]
     with pytest.raises(UserError, match=said) as caught:
