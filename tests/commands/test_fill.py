@@ -95,8 +95,10 @@ def test_a_comparison_replaces_nothing_and_fits_into_a_jpeg(call, folder):
     assert "done.png.compare.jpg exists already" in err
     assert (folder / "done.png.compare.jpg").read_text() == "precious"
     assert not (folder / "done.png").exists()
-    Image.fromarray(np.tile(PHOTO[:4], (1, 200, 1))).save(folder / "wide.png")
-    Image.fromarray(np.tile(HOLE[32:36], (1, 200))).save(folder / "wide-mask.png")
+    Image.fromarray(np.tile(PHOTO[:4], (1, 140, 1))).save(folder / "wide.png")
+    hole = np.zeros((4, 140 * 120), np.uint8)
+    hole[1:3, 300:310] = 255
+    Image.fromarray(hole).save(folder / "wide-mask.png")
     words = ("wide.png", "--mask", "wide-mask.png", "--output", "w.png", "--compare")
     assert call(*words)[0] == 0
     assert max(Image.open(folder / "w.png.compare.jpg").size) == 16_000

@@ -19,11 +19,12 @@ from glcic_jax.networks.registry import build_generator
 
 PHOTOS = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea()]
 SHIPPED = names()
-UNTRAINED = [
-    name
+# Presets that share a network are one of them here: they differ in how it is trained.
+UNTRAINED = {
+    build_generator(config): name
     for name, config in PRESETS.items()
     if config.model.fill == "harmonic" and config.model.generator != "context_encoder"
-]
+}.values()
 
 
 @functools.cache
