@@ -233,3 +233,9 @@ def test_a_forked_child_works_or_says_at_once_that_it_can_not(run_python, parent
     assert "status 0" in done.stdout
     if parent == "used":
         assert 'get_context("spawn")' in done.stdout
+
+
+@pytest.mark.parametrize("name", generator_files.names())
+def test_the_packages_own_files_hold_the_arrays_of_their_networks(name):
+    config, generator, variables = generator_files.load_pretrained(name)
+    generator_files.require_variables_of(generator, config, variables, name)
