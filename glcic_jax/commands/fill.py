@@ -259,8 +259,6 @@ class _Repairs:
         sheet = comparison_of(job.output)
         if self._arguments.compare and sheet.exists() and not self._arguments.overwrite:
             raise UserError(f"{sheet} exists already; give --overwrite, or another --output")
-        with _explained(job.output):
-            job.output.parent.mkdir(parents=True, exist_ok=True)
         data, notes = repaired.encode(output_format(job.output))
         write_file(job.output, data)
         if self._arguments.compare:
@@ -274,14 +272,6 @@ def _mask_options(arguments: Arguments) -> MaskOptions:
     return MaskOptions(
         arguments.mask_colour, arguments.tolerance, arguments.invert_mask, arguments.grow
     )
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror or error}") from error
 
 
 def _side_by_side(repaired: Repaired) -> bytes:

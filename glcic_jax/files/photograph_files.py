@@ -206,9 +206,8 @@ def encode(
     elif format == "WEBP" and not settings.get("lossless"):
         notes.append("lossy WebP changes known pixels a little too; name a .png to keep them")
     metadata = dict(photograph.metadata)
-    if mode != own:
-        metadata.pop("icc_profile", None) if "CMYK" in (own, mode) else None
-        metadata.pop("transparency", None)
+    if mode != own and "CMYK" in (own, mode):  # a profile is about the colours of its own mode
+        metadata.pop("icc_profile", None)
     if format == "TIFF" and settings["compression"] != "raw" and _has_directories(metadata):
         # Pillow's writer of compressed files fails on them.
         settings = {"compression": "raw"}

@@ -110,12 +110,13 @@ class Repaired:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all; its directory is made if need be.
 
     Raises:
         UserError: it can't be written.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, lambda temporary: temporary.write_bytes(data))
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror or error}") from error

@@ -239,3 +239,6 @@ def test_a_forked_child_works_or_says_at_once_that_it_can_not(run_python, parent
 def test_the_packages_own_files_hold_the_arrays_of_their_networks(name):
     config, generator, variables = generator_files.load_pretrained(name)
     generator_files.require_variables_of(generator, config, variables, name)
+    del variables["params"]["output"]
+    with pytest.raises(UserError, match="are not those of the network"):
+        generator_files.require_variables_of(generator, config, variables, name)
