@@ -162,6 +162,8 @@ def test_another_resolution_is_resized(photo):
     hole, line = read_mask(large, photo)
     np.testing.assert_array_equal(hole, HOLE)
     assert "resized from 180 x 120 to 60 x 40" in line
+    doubled = HOLE.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(read_mask(BYTES, (80, 120))[0], doubled)
     assert read_mask(BYTES, (79, 119))[0].shape == (79, 119)
 
 
