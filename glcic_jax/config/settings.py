@@ -144,6 +144,9 @@ class ModelConfig:
     """Mirrored views of an image whose completions are averaged outside training: a smaller error
     in as many times the time. 2: as it is and turned by half a turn; 4: the two mirror images
     too."""
+    mirror_margin: Annotated[int, Range(0, 1024), EVEN] = 0
+    """Pixels by which an image is continued on every side by its mirror image, outside training:
+    for holes at the border of a photograph, which are rare in training."""
     batch_norm_momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     """Share of the old running statistics that each step keeps."""
     discriminator: Literal["context", "global", "local", "shared_patch"] = "context"

@@ -54,8 +54,7 @@ def model_completer(generator: Generator, variables: Any, mesh: Mesh | None = No
         shared = jax.device_put((image, hole), sharding)
         arrays = jax.device_put((prepared.folded, prepared.mean_pixel, cells_2), everywhere)
         completed, finite = _complete_small(generator, mesh, arrays, *shared)
-        height, width = image_u8.shape[1:3]
-        return completed[:, :height, :width], finite
+        return small_images.cut_out(generator, completed, *image_u8.shape[1:3]), finite
 
     def completer(image_u8: np.ndarray, mask: np.ndarray) -> np.ndarray:
         if prepared is not None and not photographs.is_small(generator, mask[..., 0] > 0.5):

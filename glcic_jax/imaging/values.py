@@ -81,6 +81,42 @@ def pad_to_multiple(image_BxHxWxC: jax.Array, multiple: int) -> jax.Array:
     return jnp.pad(image_BxHxWxC, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
 
 
+def continue_mirrored(image_BxHxWxC: jax.Array, margin: int, multiple: int) -> jax.Array:
+    """An image continued by its mirror image on every side, and on to a multiple.
+
+    Args:
+        image_BxHxWxC: any dtype.
+        margin: pixels of the mirror image on every side, whose outermost repeats the border's
+            pixel; more than the image has are the mirror image's mirror image.
+        multiple: what the new H and W divide by. The last row and column are repeated until they
+            do.
+
+    Returns:
+        The image begins at row and column `margin` of it.
+    """
+    if margin:
+        edges = ((0, 0), (margin, margin), (margin, margin), (0, 0))
+        image_BxHxWxC = jnp.pad(image_BxHxWxC, edges, mode="symmetric")
+    return pad_to_multiple(image_BxHxWxC, multiple)
+
+
+def mirrored_places(start: int, stop: int, length: int, margin: int) -> np.ndarray:
+    """Where the pixels `start` to `stop` of a continued axis are read, see `continue_mirrored`.
+
+    Args:
+        start: first pixel, of the continued axis.
+        stop: behind the last.
+        length: of the axis before.
+        margin: pixels of the mirror image on every side.
+
+    Returns:
+        int array of `stop - start` numbers from 0 to `length - 1`.
+    """
+    place = np.clip(np.arange(start, stop), 0, length + 2 * margin - 1) - margin
+    place %= 2 * length
+    return np.minimum(place, 2 * length - 1 - place)
+
+
 def grid(rows: list[np.ndarray], gap: int = 2) -> np.ndarray:
     """Lay images out as a table.
 

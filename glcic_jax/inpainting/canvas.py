@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from glcic_jax.imaging.values import white
+from glcic_jax.imaging.values import mirrored_places, white
 from glcic_jax.inpainting.geometry import Box
 
 _QUARTERS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -43,36 +43,36 @@ def open_canvas(
     box: Box,
     margin: int,
     multiple: int,
+    mirror_margin: int = 0,
 ) -> Canvas:
     """The part of a photograph around a box of holes.
 
     Args:
         image_HxWx3: uint8, uint16, or any float in [0, 1].
         stage_HxW: uint8, see `stages.hole_stages`.
-        size: height and width that the image is padded to, by repeating its border.
-        box: holes outside it are surroundings.
+        size: height and width that the image is continued to.
+        box: of the photograph; holes outside it are surroundings.
         margin: pixels around the box.
         multiple: what all of the canvas's lengths divide by, as `size` does.
+        mirror_margin: see `values.continue_mirrored`; the canvas's rows and columns count from
+            where the mirror image begins.
     """
-    spans = []
-    for low, high, limit in zip(box[:2], box[2:], size, strict=True):
-        start = max(0, low - margin) // multiple * multiple
-        stop = min(-(-(high + margin) // multiple) * multiple, limit)
-        spans.append((start, stop))
-    (top, bottom), (left, right) = spans
-    image = _padded(image_HxWx3[top:bottom, left:right], bottom - top, right - left)
+    starts, inner, places = [], [], []
+    for low, high, limit, length in zip(box[:2], box[2:], size, stage_HxW.shape, strict=True):
+        first, last = low + mirror_margin, high + mirror_margin
+        start = max(0, first - margin) // multiple * multiple
+        stop = min(-(-(last + margin) // multiple) * multiple, limit)
+        starts.append(start)
+        places.append(mirrored_places(start, stop, length, mirror_margin))
+        # What is padded below or beside a hole at the border belongs to it, a mirror image not.
+        belongs = high == length and not mirror_margin
+        inner.append(slice(first - start, None if belongs else last - start))
+    image = _taken(image_HxWx3, places)
     unit = image.astype(np.float32) / np.float32(white(image.dtype))
-    all_stages = _padded(stage_HxW[top:bottom, left:right], bottom - top, right - left)
+    all_stages = _taken(stage_HxW, places)
     stage = np.zeros_like(all_stages)
-    # What is padded below or beside a hole at the border belongs to it.
-    inner = tuple(
-        slice(low - start, None if high == length else high - start)
-        for low, high, start, length in zip(
-            box[:2], box[2:], (top, left), stage_HxW.shape, strict=True
-        )
-    )
-    stage[inner] = all_stages[inner]
-    return Canvas(top, left, size, unit, all_stages > 0, stage)
+    stage[tuple(inner)] = all_stages[tuple(inner)]
+    return Canvas(starts[0], starts[1], size, unit, all_stages > 0, stage)
 
 
 def halved(canvas: Canvas) -> Canvas:
@@ -93,10 +93,11 @@ def halved(canvas: Canvas) -> Canvas:
     return Canvas(canvas.top // 2, canvas.left // 2, size, mean, hole, stage)
 
 
-def _padded(array_HxWxC: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Rows and columns beyond the end repeat the last one."""
-    bottom, right = height - array_HxWxC.shape[0], width - array_HxWxC.shape[1]
-    if not (bottom or right):
-        return array_HxWxC
-    pad = ((0, bottom), (0, right), (0, 0))[: array_HxWxC.ndim]
-    return np.pad(array_HxWxC, pad, mode="edge")
+def _taken(array_HxWxC: np.ndarray, places: list[np.ndarray]) -> np.ndarray:
+    """The rows and columns at these places; not copied where they follow each other."""
+    for axis, place in enumerate(places):
+        if place[-1] - place[0] == len(place) - 1 and (np.diff(place) == 1).all():
+            array_HxWxC = array_HxWxC[(slice(None),) * axis + (slice(place[0], place[-1] + 1),)]
+        else:
+            array_HxWxC = array_HxWxC.take(place, axis)
+    return array_HxWxC

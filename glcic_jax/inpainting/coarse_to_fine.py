@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from glcic_jax.imaging.depths import halve_stages, hole_stages, most_halvings
 from glcic_jax.imaging.levels import halve, start_from_half
-from glcic_jax.imaging.values import composite, pad_to_multiple
+from glcic_jax.imaging.values import composite, continue_mirrored
 from glcic_jax.networks.completion import fill_first
 from glcic_jax.networks.interface import Generator
 
@@ -33,16 +33,18 @@ def complete(
     Args:
         generator: static under `jit`.
         variables: as `load_generator` returns them.
-        image_BxHxWx3: float32 in [0, 1]. Any H and W: both are padded by repeating the border.
+        image_BxHxWx3: float32 in [0, 1]. Any H and W: the image is continued by its mirror image,
+            as far as the generator asks for, and then by repeating the border.
         mask_BxHxWx1: float32, 1 is the hole.
 
     Returns:
         Two float32 image_BxHxWx3 in [0, 1]; the second equals the input outside the hole.
     """
     height, width = image_BxHxWx3.shape[1:3]
-    multiple = padding_multiple(generator, height, width)
-    image, mask = (pad_to_multiple(x, multiple) for x in (image_BxHxWx3, mask_BxHxWx1))
-    found = _first(generator, variables, image, mask, (height, width))
+    multiple, margin = padding_multiple(generator, height, width), generator.mirror_margin
+    image, mask = (continue_mirrored(x, margin, multiple) for x in (image_BxHxWx3, mask_BxHxWx1))
+    own = (slice(None), slice(margin, margin + height), slice(margin, margin + width))
+    found = _first(generator, variables, image, mask, own)
     padded: Any
     if found is None:  # only a generator with a `deepest` need know of a start
         padded = generator.apply(variables, image, mask, train=False)
@@ -50,7 +52,7 @@ def complete(
         start, stage = found
         padded = generator.apply(variables, image, mask, train=False, start_BxHxWx3=start)
         padded = _unless_left(generator, padded, start, stage)
-    output = padded[:, :height, :width]
+    output = padded[own]
     return output, composite(output, image_BxHxWx3, mask_BxHxWx1)
 
 
@@ -68,7 +70,8 @@ def first_completion(
     Returns:
         float32 image_BxHxWx3 in [0, 1]; anything outside the holes. None: the generator's own fill.
     """
-    found = _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, image_BxHxWx3.shape[1:3])
+    whole = tuple(slice(0, length) for length in image_BxHxWx3.shape[:3])
+    found = _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, whole)
     return None if found is None else found[0]
 
 
@@ -77,16 +80,21 @@ def _first(
     variables: Any,
     image_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
-    size: tuple[int, ...],
+    own: tuple[slice, ...],
 ) -> tuple[jax.Array, jax.Array] | None:
-    """As `first_completion`, and the stages, of a padded image; `size` is that before."""
-    most = most_halvings(size[0], size[1], generator.deepest)
+    """As `first_completion`, and the stages, of a continued image; `own` cuts out that before."""
+    inside = mask_BxHxWx1[own]
+    most = most_halvings(*inside.shape[1:3], generator.deepest)
     if most == 0:
         return None
-    inside = mask_BxHxWx1[:, : size[0], : size[1]]
     stage = hole_stages(inside, generator.deepest, most)
-    pad = [(0, long - short) for long, short in zip(image_BxHxWx3.shape[1:3], size, strict=True)]
-    stage_BxHxWx1 = jnp.pad(stage, ((0, 0), *pad, (0, 0)), mode="edge")
+    pad = [
+        (part.start, whole - part.stop)
+        for part, whole in zip(own[1:], image_BxHxWx3.shape[1:3], strict=True)
+    ]
+    # Holes of the mirror image are surroundings only; what is padded belongs to its hole.
+    mode = "constant" if generator.mirror_margin else "edge"
+    stage_BxHxWx1 = jnp.pad(stage, ((0, 0), *pad, (0, 0)), mode=mode)
     start = _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, most)
     return start, stage_BxHxWx1
 

@@ -77,17 +77,21 @@ def _fill_photograph(prepared: Prepared, image_HxWx3: np.ndarray, stage_HxW: np.
     """Complete an image in place; `stage_HxW` is 0 where it is known."""
     height, width = stage_HxW.shape
     rounded = padding_multiple(prepared.generator, height, width)
-    size = (geometry.round_up(height, rounded), geometry.round_up(width, rounded))
+    mirrored = prepared.generator.mirror_margin
+    size = (
+        geometry.round_up(height + 2 * mirrored, rounded),
+        geometry.round_up(width + 2 * mirrored, rounded),
+    )
     coarsest = 2 ** (int(stage_HxW.max()) - 1)
     reach = coarsest * _reach(prepared, stage_HxW, coarsest)
     multiple = coarsest * max(prepared.cell, CELL)
     for box in geometry.hole_groups(stage_HxW > 0, reach):
-        canvas = open_canvas(image_HxWx3, stage_HxW, size, box, reach, multiple)
+        canvas = open_canvas(image_HxWx3, stage_HxW, size, box, reach, multiple, mirrored)
         rim = rim_of(canvas.stage > 0, canvas.hole) if prepared.blends else None
         completed = _complete(prepared, canvas, rim)
         where = tuple(slice(low, high) for low, high in zip(box[:2], box[2:], strict=True))
         rows, columns = (
-            slice(low - start, high - start)
+            slice(low + mirrored - start, high + mirrored - start)
             for low, high, start in zip(box[:2], box[2:], (canvas.top, canvas.left), strict=True)
         )
         hole = canvas.stage[rows, columns] > 0

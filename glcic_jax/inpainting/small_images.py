@@ -7,20 +7,22 @@ Their holes are completed in one pass.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from glcic_jax.imaging.fills import Frame, harmonic_fill, mean_fill
-from glcic_jax.imaging.values import from_unit, to_unit
+from glcic_jax.imaging.values import from_unit, mirrored_places, to_unit
 from glcic_jax.inpainting.coarse_to_fine import padding_multiple
 from glcic_jax.inpainting.geometry import round_up
 from glcic_jax.inpainting.partial import Place, chain, complete_windows
 from glcic_jax.inpainting.prepared import Prepared
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
+
+Array = TypeVar("Array", np.ndarray, jax.Array)
 
 SMALL = 64
 """Longest side in pixels of an image that is computed whole."""
@@ -32,10 +34,10 @@ class Canvas(NamedTuple):
     """A batch of images of one size, in the corner of canvases.
 
     Attributes:
-        image_BxHxWx3: uint8, uint16, or any float in [0, 1]; beyond the images their border
-            repeats.
+        image_BxHxWx3: uint8, uint16, or any float in [0, 1]: the images, continued by their mirror
+            images, begin at row and column `mirror_margin`.
         hole_BxHxWx1: bool, True is the hole.
-        cells_2: int32, cells of an image along rows and columns.
+        cells_2: int32, cells of a continued image along rows and columns.
     """
 
     image_BxHxWx3: np.ndarray
@@ -47,12 +49,22 @@ def lay_out(generator: Generator, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndar
     """Lay images with bool holes on canvases."""
     size = hole_BxHxW.shape[1:]
     cell, multiple = generator.multiple, padding_multiple(generator, size[0], size[1])
-    cells_2 = np.array([round_up(length, multiple) // cell for length in size], np.int32)
-    canvas = [round_up(int(count) * cell, _GRID) for count in cells_2]
-    pad = [(0, whole - length) for whole, length in zip(canvas, size, strict=True)]
-    edges = ((0, 0), *pad, (0, 0))
-    hole_BxHxWx1 = np.pad(hole_BxHxW[..., None], edges, mode="edge")
-    return Canvas(np.pad(image_BxHxWx3, edges, mode="edge"), hole_BxHxWx1, cells_2)
+    margin = generator.mirror_margin
+    cells_2 = np.array(
+        [round_up(length + 2 * margin, multiple) // cell for length in size], np.int32
+    )
+    rows, columns = (
+        mirrored_places(0, round_up(int(count) * cell, _GRID), length, margin)
+        for count, length in zip(cells_2, size, strict=True)
+    )
+    arrays = (x[:, rows[:, None], columns] for x in (image_BxHxWx3, hole_BxHxW[..., None]))
+    return Canvas(*arrays, cells_2)
+
+
+def cut_out(generator: Generator, output: Array, height: int, width: int) -> Array:
+    """What images of a size are of the output over their canvases, image_BxHxWxC."""
+    margin = generator.mirror_margin
+    return output[:, margin : margin + height, margin : margin + width]
 
 
 def complete_canvas(
@@ -94,7 +106,7 @@ def fill_small(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.nda
     height, width = hole_BxHxW.shape[1:]
     arrays = lay_out(prepared.generator, image_BxHxWx3, hole_BxHxW)
     output = _complete(prepared.generator, prepared.folded, prepared.mean_pixel, *arrays)
-    filled = np.asarray(output)[:, :height, :width]
+    filled = cut_out(prepared.generator, np.asarray(output), height, width)
     return np.where(hole_BxHxW[..., None], filled, image_BxHxWx3)
 
 

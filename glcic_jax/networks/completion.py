@@ -31,7 +31,8 @@ class CompletionNetwork(nn.Module):
     With `contrast` "local" the network sees the filled image without its local brightness and
     contrast, and what it adds is scaled by them, see `networks/contrast.py`.
 
-    Outside training the last layer is the mean over `views` mirrored views of the image.
+    Outside training the last layer is the mean over `views` mirrored views of the image. Whoever
+    completes an image continues it by its mirror image first, by `mirror_margin` pixels.
 
     The mean pixel of the training set is part of the variables: `constants/mean_pixel`.
     """
@@ -45,6 +46,7 @@ class CompletionNetwork(nn.Module):
     deepest: float = 0.0
     refines: bool = True
     views: int = 1
+    mirror_margin: int = 0
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None

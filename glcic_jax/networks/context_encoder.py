@@ -48,6 +48,11 @@ class ContextEncoder(nn.Module):
         return 1
 
     @property
+    def mirror_margin(self) -> int:
+        """None: it completes images of one size."""
+        return 0
+
+    @property
     def downsamples(self) -> int:
         """How often the image is halved: down to 4 to 7 pixels."""
         return max(1, (self.image_size // 4).bit_length() - 1)

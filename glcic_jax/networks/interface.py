@@ -75,6 +75,11 @@ class Generator(Protocol):
         `networks/views.py`; 1: the image alone."""
 
     @property
+    def mirror_margin(self) -> int:
+        """By how many pixels an image is continued by its mirror image on every side before it is
+        completed, see `values.continue_mirrored`; even."""
+
+    @property
     def dtype(self) -> jnp.dtype:
         """Type of its convolutions; parameters and statistics are float32."""
 

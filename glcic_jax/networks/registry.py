@@ -161,6 +161,7 @@ def _of_chain(config: Config, axis_name: str | None) -> dict[str, Any]:
         "deepest": model.deepest,
         "refines": model.refines,
         "views": model.views,
+        "mirror_margin": model.mirror_margin,
     }
 
 

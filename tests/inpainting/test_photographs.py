@@ -108,14 +108,18 @@ DEEP = HOLES | {
 
 
 @pytest.mark.parametrize(
-    ("name", "refines", "views"),
-    [(name, True, 1) for name in DEEP]
-    + [("a wide one and specks", False, 1)]
-    + [("last rows and columns", True, 4), ("small image", True, 2)],
+    ("name", "refines", "views", "mirror_margin"),
+    [(name, True, 1, 0) for name in DEEP]
+    + [("a wide one and specks", False, 1, 0)]
+    + [("last rows and columns", True, 4, 0), ("small image", True, 2, 0)]
+    + [(name, True, 1, 20) for name in ("corner", "last rows and columns", "a band across")]
+    + [("small image", True, 1, 20)],
 )
-def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(name, refines, views):
+def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(
+    name, refines, views, mirror_margin
+):
     generator, variables = random_model("harmonic", "skip", 4.5)
-    generator = generator.clone(refines=refines, views=views)
+    generator = generator.clone(refines=refines, views=views, mirror_margin=mirror_margin)
     image, mask = with_holes(*DEEP[name])
     completed = inpaint_fn(generator, variables, image, mask)
     wanted = np.asarray(whole(generator, variables, image, mask))

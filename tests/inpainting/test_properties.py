@@ -102,12 +102,11 @@ def test_brightness_and_contrast_pass_through(name, a, b):
 
 
 LOST = {
-    ("photographs", (0, 0)): 0.5,
     ("cifar100", (0, 0)): 1.2,
     ("cifar100", (199, 199)): 2.2,
 }
-"""dB by which a shipped generator may be worse in a corner, which is a defect: their training saw
-few holes there, see their cards."""
+"""dB by which a shipped generator may be worse in a corner, which is a defect: its training saw few
+holes there, see its card."""
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -39,6 +39,7 @@ class Toy(nn.Module):
     deepest: float = 0.0
     refines: bool = False
     views: int = 1
+    mirror_margin: int = 0
     dtype: jnp.dtype = jnp.float32
 
     def layers(self) -> None:
