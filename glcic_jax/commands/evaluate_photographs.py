@@ -30,6 +30,8 @@ class Arguments:
     fills: tuple[Literal["telea", "navier_stokes", "biharmonic", "patchmatch"], ...] = ("telea",)
     """Fills besides harmonic; biharmonic takes minutes for wide holes, patchmatch needs the package
     patchmatch-cython."""
+    texture: bool = False
+    """Score each generator's fill with the texture of the surroundings too."""
     limit: Annotated[int | None, LIMIT] = None
     """Only so many photographs, from the first."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
@@ -53,7 +55,9 @@ def main() -> None:
         check_kind(kind)
     keep_compiled_programs()
     photos = photographs.Photographs(arguments.images, arguments.limit)
-    methods = photographs.open_methods(arguments.generators, arguments.fills)
+    methods = photographs.open_methods(
+        arguments.generators, arguments.fills, texture=arguments.texture
+    )
     if arguments.report is not None:
         arguments.report.mkdir(parents=True, exist_ok=True)
     scores = {}

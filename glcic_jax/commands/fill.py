@@ -41,8 +41,6 @@ def _wrong_pixels(value: int | None) -> str | None:
 
 
 _PIXELS = Rule(_wrong_pixels)
-_WIDEST_SHEET = 16_000
-"""Pixels of a comparison's longer side; a JPEG has at most 65,500."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +78,11 @@ class Arguments:
     """Mirrored views that are averaged: a little better, in as many times the time."""
     blend: Literal["auto", "membrane", "none"] = "auto"
     """membrane: leave no seam at the hole's rim; auto: where the generator does not meet it."""
+    texture: Literal["auto", "on", "off"] = "auto"
+    """on: give the fill the texture of its surroundings; auto: where holes are wider than 24
+    pixels."""
+    source_mask: Path | None = None
+    """Picture, white where texture may be copied from, of the size of every photograph."""
     overwrite: bool = False
     """Replace what is there."""
     compare: bool = False
@@ -121,6 +124,11 @@ def _plan(arguments: Arguments) -> tuple[Plan, bool]:
         )
     if arguments.tolerance and arguments.mask_colour is None:
         raise UserError("--tolerance is about --mask-colour; leave it out, or give a colour")
+    if arguments.source_mask is not None:
+        if arguments.texture == "off":
+            raise UserError("--source-mask is about texture; leave it out, or --texture off")
+        if not arguments.source_mask.exists():
+            raise UserError(f"--source-mask {arguments.source_mask} does not exist")
     names = arguments.photographs
     if not names:
         raise UserError("name a photograph, several, or a directory of them")
@@ -234,20 +242,29 @@ class _Repairs:
         return open_for_repair(source, job.mask, options, max_pixels=self._arguments.max_pixels)
 
     def _fill(self, opened: Opened) -> Repaired:
-        from glcic_jax.inpainting.repair import open_fill, repair
+        from glcic_jax.inpainting.repair import copying_from, open_fill, repair
 
+        arguments = self._arguments
         if self._filler is None:  # only now: what can't be read is told before JAX starts
-            arguments = self._arguments
             self._filler = open_fill(
-                arguments.generator, arguments.checkpoint, arguments.views, arguments.blend
+                arguments.generator,
+                arguments.checkpoint,
+                arguments.views,
+                arguments.blend,
+                arguments.texture,
             )
-        return repair(opened, self._filler)
+        fill = self._filler
+        if arguments.source_mask is not None:
+            limit = arguments.max_pixels
+            fill = copying_from(arguments.source_mask, opened, fill, max_pixels=limit)
+        return repair(opened, fill)
 
     def _fill_opened(self, opening: Future[Opened]) -> Repaired:
         return self._fill(opening.result())
 
     def _write(self, job: Job, repaired: Repaired) -> tuple[str, ...]:
         """Write one result; notes on its format."""
+        from glcic_jax.commands.fill_comparison import side_by_side
         from glcic_jax.files.photograph_files import output_format
         from glcic_jax.inpainting.repair import write_file
 
@@ -262,7 +279,7 @@ class _Repairs:
         data, notes = repaired.encode(output_format(job.output))
         write_file(job.output, data)
         if self._arguments.compare:
-            write_file(sheet, _side_by_side(repaired))
+            write_file(sheet, side_by_side(repaired))
         return notes
 
 
@@ -272,25 +289,6 @@ def _mask_options(arguments: Arguments) -> MaskOptions:
     return MaskOptions(
         arguments.mask_colour, arguments.tolerance, arguments.invert_mask, arguments.grow
     )
-
-
-def _side_by_side(repaired: Repaired) -> bytes:
-    """A JPEG of the photograph, the photograph with its hole in magenta, and the result."""
-    import numpy as np
-    from PIL import Image
-
-    images = [repaired.photograph.image, repaired.image]
-    if images[0].dtype == np.uint16:
-        images = [(image // 257).astype(np.uint8) for image in images]
-    marked = np.where(repaired.hole[..., None], np.array([255, 0, 255], np.uint8), images[0])
-    gap = np.full((len(marked), 8, 3), 255, np.uint8)
-    row = np.concatenate([images[0], gap, marked, gap, images[1]], axis=1)
-    shown = Image.fromarray(row)
-    if max(shown.size) > _WIDEST_SHEET:
-        shown.thumbnail((_WIDEST_SHEET, _WIDEST_SHEET))
-    buffer = io.BytesIO()
-    shown.save(buffer, "JPEG", quality=92)
-    return buffer.getvalue()
 
 
 @contextlib.contextmanager

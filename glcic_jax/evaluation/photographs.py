@@ -88,9 +88,11 @@ class Photographs:
             yield photo
 
 
-def open_methods(generators: Sequence[str], fills: Sequence[str]) -> dict[str, Fill]:
+def open_methods(
+    generators: Sequence[str], fills: Sequence[str], *, texture: bool = False
+) -> dict[str, Fill]:
     """Fills by name: the baseline, the classical ones named, and generators as `load_generator`
-    takes them.
+    takes them; with `texture` each generator's fill again as NAME+texture.
 
     Raises:
         UserError: there is no such generator, or it completes one size only.
@@ -110,6 +112,10 @@ def open_methods(generators: Sequence[str], fills: Sequence[str]) -> dict[str, F
                 "generator that completes any size"
             )
         methods[name] = functools.partial(inpaint_fn, generator, variables)
+        if texture:
+            methods[f"{name}+texture"] = functools.partial(
+                inpaint_fn, generator, variables, texture="auto"
+            )
     return methods
 
 

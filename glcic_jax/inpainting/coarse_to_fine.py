@@ -84,7 +84,7 @@ def _first(
 ) -> tuple[jax.Array, jax.Array] | None:
     """As `first_completion`, and the stages, of a continued image; `own` cuts out that before."""
     inside = mask_BxHxWx1[own]
-    most = most_halvings(*inside.shape[1:3], generator.deepest)
+    most = most_halvings(inside.shape[1], inside.shape[2], generator.deepest)
     if most == 0:
         return None
     stage = hole_stages(inside, generator.deepest, most)

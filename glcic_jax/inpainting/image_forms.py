@@ -77,6 +77,36 @@ def check_values(image_BxHxWxC: np.ndarray, mask_BxHxWx1: np.ndarray) -> None:
         _check_range(image_BxHxWxC, hole[..., 0])
 
 
+def usable_sources(
+    sources: Any, images: Any, image_BxHxWxC: np.ndarray, mask_BxHxWx1: np.ndarray
+) -> np.ndarray:
+    """Known pixels that texture may be copied from: bool usable_BxHxW.
+
+    Args:
+        sources: 1 where it may be copied, in the form of a mask of `images`; None: everywhere.
+        images: as given.
+        image_BxHxWxC: the same as of `as_batch`.
+        mask_BxHxWx1: as of `as_batch`, checked.
+
+    Raises:
+        UserError: another shape, values other than 0 and 1, or nothing known is left of an image
+            that has a hole.
+    """
+    usable = ~np.asarray(missing(image_BxHxWxC, mask_BxHxWx1))
+    if sources is not None:
+        allowed = np.asarray(as_batch(images, sources)[1])
+        if not np.isin(allowed, (0, 1)).all():
+            raise UserError(f"sources: {_mask_complaint(allowed)}")
+        usable &= allowed[..., 0] == 1
+    for number, (some, hole) in enumerate(zip(usable, mask_BxHxWx1, strict=True)):
+        if hole.any() and not some.any():
+            raise UserError(
+                f"the sources of image {number} leave no known pixel to copy texture from; mark "
+                "with 1 what may be copied, outside the hole"
+            )
+    return usable
+
+
 def _mask_complaint(mask: np.ndarray) -> str:
     values = np.unique(mask)
     shown = ", ".join(str(value) for value in values[:6]) + (", ..." * (len(values) > 6))

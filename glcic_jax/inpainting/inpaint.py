@@ -6,7 +6,7 @@ completed = inpaint_fn(generator, variables, image, mask)
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,16 @@ from glcic_jax.errors import UserError
 from glcic_jax.imaging.values import from_unit, to_unit
 from glcic_jax.inpainting import photographs
 from glcic_jax.inpainting.coarse_to_fine import complete
-from glcic_jax.inpainting.image_forms import as_batch, as_rgb, back_to_form, check_values, missing
+from glcic_jax.inpainting.image_forms import (
+    as_batch,
+    as_rgb,
+    back_to_form,
+    check_values,
+    missing,
+    usable_sources,
+)
 from glcic_jax.inpainting.prepared import prepare
+from glcic_jax.inpainting.texture.photograph import LEAST_DEPTH, add_texture
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
 
@@ -25,14 +33,20 @@ Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
 def inpaint_fn(
-    generator: Generator, variables: Any, images: Array, masks: Any, *, blend: bool = False
+    generator: Generator,
+    variables: Any,
+    images: Array,
+    masks: Any,
+    *,
+    blend: bool = False,
+    texture: bool | Literal["auto"] = False,
+    sources: Any = None,
 ) -> Array:
     """Fill the holes of one image or a batch, computing only what the holes can see.
 
-    The cost is that of the holes, not of the image. Programs are compiled for windows of a few
-    sizes, which images of all sizes share. Inside your own `jax.jit` (with `generator` static) the
-    masks are unknown: there the whole image is computed, once compiled for each shape, and the
-    values of the masks can't be checked.
+    Programs are compiled for windows of a few sizes, which images of all sizes share. Inside your
+    own `jax.jit` (with `generator` static) the masks are unknown: there the whole image is
+    computed, once compiled for each shape, and the values of the masks can't be checked.
 
     Args:
         generator: as `load_generator` returns it.
@@ -46,43 +60,73 @@ def inpaint_fn(
         blend: add the harmonic surface through what the fill lacks at the hole's rim, so that no
             seam is left (Poisson blending, see `blending.py`). For generators that start from the
             mean pixel; those that start from a smooth fill meet the rim by themselves.
+        texture: give the fill the texture of its surroundings, see `texture/`; "auto": where holes
+            are wider than 24 pixels.
+        sources: where texture may be copied from, in the form of `masks`; None: from everywhere
+            around a hole.
 
     Returns:
-        The completed images: shape and dtype as given, every known pixel bit for bit. A NumPy
-        array for NumPy images, otherwise a JAX array. An image with an empty mask comes back as
-        it is.
+        The completed images: shape and dtype as given, every known pixel bit for bit; NumPy for
+        NumPy images, otherwise JAX.
 
     Raises:
-        UserError: `blend` inside `jit` or with a context encoder; shapes that don't fit together, a
-            dtype or values outside the contract, a mask with values other than 0 and 1, or one that
-            leaves no pixel of an image known; a size that a context encoder was not trained for; in
-            a process that was forked after JAX was used.
+        UserError: `blend` inside `jit` or with a context encoder, `texture` inside `jit`; shapes
+            that don't fit together, a dtype or values outside the contract, a mask that is not of 0
+            and 1 or leaves no pixel known, `sources` that leave none; a size that a context encoder
+            was not trained for; in a process that was forked after JAX was used.
     """
     devices.refuse_after_fork()
     images_4d, masks_4d = as_batch(images, masks)
     _check_size(generator, images_4d.shape)
     is_traced = isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer)
-    if blend and (is_traced or generator.layers() is None):
-        raise UserError(
-            "a fill can't be blended inside jit, or if a context encoder made it; leave blend out"
-        )
+    _check_options(generator, blend=blend, texture=bool(texture), is_traced=is_traced)
     if is_traced:
         whole = _inpaint_whole(generator, variables, jnp.asarray(images_4d), jnp.asarray(masks_4d))
         return cast(Array, whole.reshape(images.shape))
     given, mask = np.asarray(images_4d), np.asarray(masks_4d)
     check_values(given, mask)
-    if not mask.any():
-        completed = given.copy()
-    elif generator.layers() is None:
-        completed = np.asarray(_inpaint_compiled(generator, variables, given, mask))
-    else:
-        has_hole_B = np.any(mask, axis=(1, 2, 3))
-        unknown = missing(given, mask) & np.reshape(has_hole_B, (-1, 1, 1))
-        prepared = prepare(generator, variables, blends=blend)
-        filled = photographs.fill_holes(prepared, as_rgb(given), unknown)
-        completed = back_to_form(filled, given, mask)
+    usable = usable_sources(sources, images, given, mask) if texture else None
+    completed = _fill(generator, variables, given, mask, blends=blend)
+    if usable is not None:
+        completed = _add_texture(completed, mask, usable, texture)
     completed = completed.reshape(images.shape)
     return cast(Array, completed if isinstance(images, np.ndarray) else jnp.asarray(completed))
+
+
+def _check_options(generator: Generator, *, blend: bool, texture: bool, is_traced: bool) -> None:
+    if blend and (is_traced or generator.layers() is None):
+        raise UserError(
+            "a fill can't be blended inside jit, or if a context encoder made it; leave blend out"
+        )
+    if texture and is_traced:
+        raise UserError("texture can't be added inside jit, where masks are unknown; leave it out")
+
+
+def _fill(
+    generator: Generator, variables: Any, given: np.ndarray, mask: np.ndarray, *, blends: bool
+) -> np.ndarray:
+    """image_BxHxWxC in any form and mask_BxHxWx1, checked -> the completed images in that form."""
+    if not mask.any():
+        return given.copy()
+    if generator.layers() is None:
+        return np.asarray(_inpaint_compiled(generator, variables, given, mask))
+    has_hole_B = np.any(mask, axis=(1, 2, 3))
+    unknown = missing(given, mask) & np.reshape(has_hole_B, (-1, 1, 1))
+    prepared = prepare(generator, variables, blends=blends)
+    filled = photographs.fill_holes(prepared, as_rgb(given), unknown)
+    return back_to_form(filled, given, mask)
+
+
+def _add_texture(
+    completed: np.ndarray,
+    mask: np.ndarray,
+    usable_BxHxW: np.ndarray,
+    texture: bool | Literal["auto"],
+) -> np.ndarray:
+    """Completed images in any form, with texture."""
+    depth = LEAST_DEPTH if texture == "auto" else 2
+    textured = add_texture(as_rgb(completed), mask[..., 0] != 0, usable_BxHxW, depth)
+    return back_to_form(textured, completed, mask)
 
 
 def _check_size(generator: Generator, shape: tuple[int, ...]) -> None:

@@ -6,6 +6,7 @@ Reading needs no JAX, so that what can't be read is told at once; filling is `re
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
@@ -24,8 +25,10 @@ from glcic_jax.files.photograph_files import (
 from glcic_jax.runtime.files import replace_file
 
 Blend = Literal["auto", "membrane", "none"]
-Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""image_HxWxC and bool mask_HxW to the completed image, as `inpaint_fn` with its generator."""
+Texture = Literal["auto", "on", "off"]
+Fill = Callable[..., np.ndarray]
+"""image_HxWxC, bool mask_HxW and, if wanted, `sources` as bool mask_HxW to the completed image, as
+`inpaint_fn` with its generator."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +181,8 @@ def fill_photograph(
     grow: int = 0,
     max_pixels: int | None = None,
     blend: Blend = "auto",
+    texture: Texture = "auto",
+    source_mask: Any = None,
 ) -> Repaired:
     """Repair one photograph: what `glcic-jax fill` does.
 
@@ -194,13 +199,18 @@ def fill_photograph(
         max_pixels: of photograph and mask; None: Pillow's limit against decompression bombs.
         blend: "membrane": take what the fill lacks at the rim out of it, so that no seam is left;
             "none"; "auto": for generators whose fill does not start from the rim.
+        texture: "on": give the fill the texture of its surroundings; "off"; "auto": where holes are
+            wider than 24 pixels.
+        source_mask: where texture may be copied from, as `mask` in any form; None: everywhere
+            around a hole.
 
     Returns:
         The repaired photograph, with `save`.
 
     Raises:
         UserError: a file that is no photograph or no mask, sizes that don't fit, an empty or a full
-            mask, no such generator. The message says what to do.
+            mask, a source mask that leaves nothing to copy from, no such generator. The message
+            says what to do.
     """
     opened = open_for_repair(
         photograph,
@@ -208,11 +218,27 @@ def fill_photograph(
         MaskOptions(mask_colour, tolerance, invert_mask, grow),
         max_pixels=max_pixels,
     )
-    return repair(opened, open_fill(generator, blend=blend))
+    fill = open_fill(generator, blend=blend, texture=texture)
+    if source_mask is not None:
+        fill = copying_from(source_mask, opened, fill, max_pixels=max_pixels)
+    return repair(opened, fill)
+
+
+def copying_from(
+    source_mask: Any, opened: Opened, fill: Fill, *, max_pixels: int | None = None
+) -> Fill:
+    """A fill that copies texture from parts of a photograph only; arguments as of
+    `fill_photograph`."""
+    sources, _ = read_mask(source_mask, opened.photograph.image, max_pixels=max_pixels)
+    return functools.partial(fill, sources=sources)
 
 
 def open_fill(
-    generator: Any, checkpoint: Any = "best", views: int | None = None, blend: Blend = "auto"
+    generator: Any,
+    checkpoint: Any = "best",
+    views: int | None = None,
+    blend: Blend = "auto",
+    texture: Texture = "auto",
 ) -> Fill:
     """`inpaint_fn` of a generator, in its size's arguments alone.
 
@@ -221,6 +247,7 @@ def open_fill(
         checkpoint: of a run's directory, see `load_generator`.
         views: how many mirrored views are averaged; None: as the generator has it.
         blend: see `fill_photograph`.
+        texture: see `fill_photograph`.
     """
     from glcic_jax.inpainting.generators import load_generator  # JAX and Flax take a second
     from glcic_jax.inpainting.inpaint import inpaint_fn
@@ -235,9 +262,12 @@ def open_fill(
         network = network.clone(views=views)
     if blend not in get_args(Blend):
         raise UserError(f"blend is {blend!r}; give one of {', '.join(get_args(Blend))}")
+    if texture not in get_args(Texture):
+        raise UserError(f"texture is {texture!r}; give one of {', '.join(get_args(Texture))}")
+    textured: Any = {"auto": "auto", "on": True, "off": False}[texture]
     blends = network.fill == "mean" if blend == "auto" else blend == "membrane"
     if network.layers() is None:
         if blend == "membrane":
             raise UserError("what a context encoder made can't be blended; leave --blend out")
         blends = False
-    return lambda image, mask: inpaint_fn(network, variables, image, mask, blend=blends)
+    return functools.partial(inpaint_fn, network, variables, blend=blends, texture=textured)

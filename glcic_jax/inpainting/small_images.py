@@ -57,8 +57,8 @@ def lay_out(generator: Generator, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndar
         mirrored_places(0, round_up(int(count) * cell, _GRID), length, margin)
         for count, length in zip(cells_2, size, strict=True)
     )
-    arrays = (x[:, rows[:, None], columns] for x in (image_BxHxWx3, hole_BxHxW[..., None]))
-    return Canvas(*arrays, cells_2)
+    images, holes = (x[:, rows[:, None], columns] for x in (image_BxHxWx3, hole_BxHxW[..., None]))
+    return Canvas(images, holes, cells_2)
 
 
 def cut_out(generator: Generator, output: Array, height: int, width: int) -> Array:

@@ -1,0 +1,1 @@
+"""Texture for smooth fills: high frequencies of matching patches of the surroundings."""

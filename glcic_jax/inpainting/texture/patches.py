@@ -1,0 +1,213 @@
+"""Patches of an image as numbers that can be compared: pure functions, to be jitted.
+
+A block is a square of `BLOCK` pixels on a grid of `STEP` pixels over a hole, so that every pixel of
+the hole lies in four blocks. A source is a place where a whole block of pixels may be copied from.
+A block is compared with a source by its known pixels, as they are, and in the hole by the low
+frequencies of the fill that stands there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BLOCK = 16
+"""Side of a block in pixels."""
+STEP = 8
+"""Pixels from one block to the next."""
+_SIGMA = 2.0
+_RADIUS = 6
+"""Standard deviation and radius of the Gaussian that parts low from high frequencies, in pixels."""
+_FINE = [
+    (2 * row + column % 2, 2 * column + row % 2)
+    for row in range(BLOCK // 2)
+    for column in range(BLOCK // 2)
+]
+"""Where known pixels are compared: every fourth pixel of a block, of both parities along both axes,
+so that an edge that is one pixel off is seen."""
+_COARSE = [(row, column) for row in range(2, BLOCK, 4) for column in range(2, BLOCK, 4)]
+"""Where low frequencies are compared."""
+_CELL = 4
+"""Of the sources in a cell of so many pixels, one may become a candidate."""
+_NEVER = 1e6
+"""Cost of what is no source."""
+
+
+class Bands(NamedTuple):
+    """An image and its frequencies, float32 of shape (H, W, 3).
+
+    Attributes:
+        image: the completed image, in [0, 1].
+        low: its low frequencies.
+        high: the rest, image less low.
+    """
+
+    image: jax.Array
+    low: jax.Array
+    high: jax.Array
+
+
+class Blocks(NamedTuple):
+    """What the blocks of a grid of (R, C) look for.
+
+    Attributes:
+        weights_RxCxD: what the numbers of a source are multiplied by, see `describe`.
+        constant_RxC: what is added to the sum.
+        known_RxCxD: `weights_RxCxD` of the known pixels alone.
+        known_constant_RxC: what is added to that sum.
+        variance_RxC: of the known pixels, as a part of the block.
+        place_RxCx2: int32, the first row and column of each block.
+        is_open_RxC: bool, whether a pixel of the block is missing.
+    """
+
+    weights_RxCxD: jax.Array
+    constant_RxC: jax.Array
+    known_RxCxD: jax.Array
+    known_constant_RxC: jax.Array
+    variance_RxC: jax.Array
+    place_RxCx2: jax.Array
+    is_open_RxC: jax.Array
+
+
+def part_bands(image_HxWx3: jax.Array) -> Bands:
+    """Part an image into low and high frequencies; the border is repeated."""
+    offsets = np.arange(-_RADIUS, _RADIUS + 1)
+    kernel = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    kernel /= kernel.sum()
+    low = image_HxWx3
+    for axis in (0, 1):
+        pad = [(_RADIUS, _RADIUS) if number == axis else (0, 0) for number in range(3)]
+        padded = jnp.pad(low, pad, mode="edge")
+        length = low.shape[axis]
+        # Of differences, so that a flat image has high frequencies of exactly 0.
+        low = low + sum(
+            float(weight) * (jax.lax.slice_in_dim(padded, start, start + length, axis=axis) - low)
+            for start, weight in enumerate(kernel)
+        )
+    return Bands(image_HxWx3, low, image_HxWx3 - low)
+
+
+def describe(bands: Bands) -> jax.Array:
+    """The numbers by which sources are compared: float32 (H - BLOCK + 1, W - BLOCK + 1, D)."""
+    fine, coarse = _taps(bands.image, _FINE), _taps(bands.low, _COARSE)
+    squares = [jnp.square(taps).sum(-1) for taps in (fine, coarse)]
+    height, width = fine.shape[:2]
+    parts = [fine.reshape(height, width, -1), squares[0], coarse.reshape(height, width, -1)]
+    return jnp.concatenate([*parts, squares[1]], -1)
+
+
+def open_blocks(bands: Bands, hole_HxW: jax.Array, place_RxCx2: jax.Array) -> Blocks:
+    """What blocks at these places look for: the mean squared difference, see the module.
+
+    Args:
+        bands: of the completed image.
+        hole_HxW: bool, True is missing.
+        place_RxCx2: int32, inside the image.
+    """
+    known = cut_blocks((~hole_HxW)[..., None].astype(jnp.float32), place_RxCx2)
+    image, low = (cut_blocks(x, place_RxCx2) for x in (bands.image, bands.low))
+    shape = place_RxCx2.shape[:2]
+    fine, coarse = ((..., *np.transpose(taps), slice(None)) for taps in (_FINE, _COARSE))
+    share, missing = known[fine] / len(_FINE), (1 - known[coarse]) / len(_COARSE)
+    x, g = image[fine], low[coarse]
+    parts = [-2 * share * x, share, -2 * missing * g, missing]
+    of_known, of_rest = (
+        jnp.concatenate([part.reshape(*shape, -1) for part in half], -1)
+        for half in (parts[:2], parts[2:])
+    )
+    known_constant = (share * x**2).sum((2, 3))
+    constant = known_constant + (missing * g**2).sum((2, 3))
+    mean = (share * x).sum(2, keepdims=True) / jnp.maximum(share.sum(2, keepdims=True), 1e-6)
+    return Blocks(
+        jnp.concatenate([of_known, of_rest], -1),
+        constant,
+        jnp.concatenate([of_known, jnp.zeros_like(of_rest)], -1),
+        known_constant,
+        (share * (x - mean) ** 2).sum((2, 3)),
+        place_RxCx2,
+        known.min((2, 3, 4)) < 0.5,
+    )
+
+
+def costs_at(
+    blocks: Blocks, numbers_HxWxD: jax.Array, is_source_HxW: jax.Array, place_RxCxKx2: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Costs of K places for each block, and those of its known pixels alone: float32 (R, C, K).
+
+    Args:
+        blocks: of a grid.
+        numbers_HxWxD: of all places, see `describe`; H and W are those of places.
+        is_source_HxW: bool.
+        place_RxCxKx2: int32; what is outside is no source.
+    """
+    limit = jnp.array(is_source_HxW.shape)
+    inside = ((place_RxCxKx2 >= 0) & (place_RxCxKx2 < limit)).all(-1)
+    place = jnp.clip(place_RxCxKx2, 0, limit - 1)
+    row, column = place[..., 0], place[..., 1]
+    allowed, found = inside & is_source_HxW[row, column], numbers_HxWxD[row, column]
+
+    def costs(weights_RxCxD: jax.Array, constant_RxC: jax.Array) -> jax.Array:
+        cost = jnp.einsum("rckd,rcd->rck", found, weights_RxCxD, precision="highest")
+        return jnp.where(allowed, jnp.maximum(cost + constant_RxC[..., None], 0.0), _NEVER)
+
+    return (
+        costs(blocks.weights_RxCxD, blocks.constant_RxC),
+        costs(blocks.known_RxCxD, blocks.known_constant_RxC),
+    )
+
+
+def nearest(
+    blocks: Blocks, numbers_HxWxD: jax.Array, is_source_HxW: jax.Array, count: int
+) -> jax.Array:
+    """The places of the cheapest sources of each block, of different cells: int32 (R, C, K, 2)."""
+    rows, columns = (-(-length // _CELL) for length in is_source_HxW.shape)
+    pad = [
+        (0, rows * _CELL - is_source_HxW.shape[0]),
+        (0, columns * _CELL - is_source_HxW.shape[1]),
+    ]
+    penalty = jnp.pad(jnp.where(is_source_HxW, 0.0, _NEVER), pad, constant_values=_NEVER)
+    flat = jnp.pad(numbers_HxWxD, (*pad, (0, 0))).reshape(-1, numbers_HxWxD.shape[-1])
+
+    def of_row(weights_CxD: jax.Array) -> jax.Array:
+        cost = jnp.matmul(weights_CxD, flat.T, precision="highest")
+        cost = cost.reshape(-1, rows * _CELL, columns * _CELL) + penalty
+        cells = cost.reshape(-1, rows, _CELL, columns, _CELL).transpose(0, 1, 3, 2, 4)
+        cells = cells.reshape(-1, rows * columns, _CELL**2)
+        inner = cells.argmin(-1)
+        _, best = jax.lax.top_k(-cells.min(-1), count)
+        within = jnp.take_along_axis(inner, best, 1)
+        row = best // columns * _CELL + within // _CELL
+        column = best % columns * _CELL + within % _CELL
+        return jnp.stack([row, column], -1).astype(jnp.int32)
+
+    return jax.lax.map(of_row, blocks.weights_RxCxD)
+
+
+def where_whole(allowed_HxW: jax.Array) -> jax.Array:
+    """Where a block of allowed pixels begins: bool (H - BLOCK + 1, W - BLOCK + 1)."""
+    window = (BLOCK, BLOCK)
+    return jax.lax.reduce_window(
+        allowed_HxW, np.True_, jax.lax.bitwise_and, window, (1, 1), "VALID"
+    )
+
+
+def cut_blocks(image_HxWxC: jax.Array, place: jax.Array) -> jax.Array:
+    """The blocks that begin at int32 places of shape (..., 2): (..., BLOCK, BLOCK, C)."""
+    size = (BLOCK, BLOCK, image_HxWxC.shape[2])
+
+    def one(corner: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image_HxWxC, (corner[0], corner[1], 0), size)
+
+    found = jax.vmap(one)(place.reshape(-1, 2))
+    return found.reshape(*place.shape[:-1], *size)
+
+
+def _taps(image_HxWx3: jax.Array, places: list[tuple[int, int]]) -> jax.Array:
+    """Some pixels of the block that begins at each place: (H - BLOCK + 1, W - BLOCK + 1, N, 3)."""
+    height, width = (length - BLOCK + 1 for length in image_HxWx3.shape[:2])
+    return jnp.stack(
+        [image_HxWx3[row : row + height, left : left + width] for row, left in places], 2
+    )

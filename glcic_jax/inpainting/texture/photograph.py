@@ -1,0 +1,170 @@
+"""Texture for the deep holes of a photograph: which, in which windows, at how many sizes.
+
+A hole is textured in squares of a few fixed sides, so that photographs of all sizes share a few
+programs. In a very deep hole even the half of the photograph is too smooth: there it is textured at
+half the size first, and what that adds, doubled, is added at full size before its own turn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glcic_jax.imaging.levels import double
+from glcic_jax.imaging.values import mirrored_places, white
+from glcic_jax.inpainting.texture.patches import BLOCK, STEP
+from glcic_jax.inpainting.texture.synthesis import synthesise
+
+LEAST_DEPTH = 12
+"""Depth in pixels of the shallowest hole that gets texture by itself, which is 24 pixels wide."""
+_HALVED_FROM = 40
+"""Depth in pixels from which on a hole is textured at half the size too."""
+_SQUARES = (32, 64, 128, 192)
+"""Sides in pixels of the squares in which holes are textured."""
+_AROUND = {1: 80, 2: 112}
+"""Pixels around a square that patches come from, by the number of sizes."""
+
+_log = logging.getLogger("glcic_jax")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Square:
+    """A square of a photograph with a part of a hole in it."""
+
+    top: int
+    left: int
+    side: int
+    sizes: int
+    """At how many sizes it is textured."""
+
+
+def add_texture(
+    image_BxHxWx3: np.ndarray,
+    hole_BxHxW: np.ndarray,
+    source_BxHxW: np.ndarray,
+    least_depth: int = LEAST_DEPTH,
+) -> np.ndarray:
+    """Give the fill of deep holes the texture of their surroundings.
+
+    For each block of 16 pixels of the hole, patches of the surroundings are found whose pixels are
+    near those that are known, and whose low frequencies are near those of the fill. Of these, one
+    is chosen for each block such that neighbours fit, and its high frequencies are laid over the
+    fill's low ones. Where nothing around is near, less of it is. (Patches matched level by level
+    under a network's fill: Yang et al. 2017, arXiv:1611.09969; chosen by belief propagation:
+    Komodakis & Tziritas 2007.)
+
+    Args:
+        image_BxHxWx3: uint8, uint16 or any float in [0, 1], completed.
+        hole_BxHxW: bool, True is the hole.
+        source_BxHxW: bool, pixels that may be copied from; those of the hole never are.
+        least_depth: of the holes that get texture: pixels from a hole's deepest pixel to the
+            nearest known one.
+
+    Returns:
+        New images the same dtype, equal outside the holes. A hole whose surroundings hold no
+        block of 16 pixels that may be copied stays as it is, which is logged as a warning.
+    """
+    textured = image_BxHxWx3.copy()
+    for image, holes, source in zip(textured, hole_BxHxW, source_BxHxW, strict=True):
+        for hole in _deep_holes(holes, least_depth):
+            for square in _squares(hole):
+                _add_to_square(image, hole, source & ~holes, square)
+    return textured
+
+
+def _deep_holes(hole_HxW: np.ndarray, least_depth: int) -> list[np.ndarray]:
+    """Each hole that is deep enough as a bool hole_HxW."""
+    hole = hole_HxW.astype(np.uint8)
+    depth = cv2.distanceTransform(hole, cv2.DIST_C, 3)
+    if depth.max() < least_depth:
+        return []
+    _, labels = cv2.connectedComponents(hole, connectivity=8, ltype=cv2.CV_32S)
+    return [labels == number for number in np.unique(labels[depth >= least_depth])]
+
+
+def _squares(hole_HxW: np.ndarray) -> list[_Square]:
+    """Squares that cover a hole, as small as its shorter side allows."""
+    (top, bottom), (left, right) = (
+        (int(used[0]), int(used[-1]) + 1)
+        for used in (np.flatnonzero(hole_HxW.any(axis)) for axis in (1, 0))
+    )
+    depth = float(cv2.distanceTransform(hole_HxW.astype(np.uint8), cv2.DIST_C, 3).max())
+    shorter = min(bottom - top, right - left)
+    side = next((side for side in _SQUARES if side >= shorter), _SQUARES[-1])
+    sizes = 2 if depth >= _HALVED_FROM and side > _SQUARES[0] else 1
+    return [
+        _Square(row, column, side, sizes)
+        for row in range(top, bottom, side)
+        for column in range(left, right, side)
+        if hole_HxW[row : row + side, column : column + side].any()
+    ]
+
+
+def _add_to_square(
+    image_HxWx3: np.ndarray, hole_HxW: np.ndarray, source_HxW: np.ndarray, square: _Square
+) -> None:
+    """Texture the hole in a square, in place."""
+    around = _AROUND[square.sizes]
+    side = square.side + 2 * around
+    places, inside = [], []
+    for start, length in zip((square.top, square.left), hole_HxW.shape, strict=True):
+        span = np.arange(start - around, start - around + side)
+        places.append(mirrored_places(start, start + side, length, around))
+        inside.append((span >= 0) & (span < length))
+    rows, columns = places[0][:, None], places[1]
+    hole = np.zeros((side, side), bool)
+    center = slice(around, around + square.side)
+    own = hole_HxW[square.top :, square.left :][: square.side, : square.side]
+    hole[center, center][: own.shape[0], : own.shape[1]] = own
+    source = source_HxW[rows, columns] & inside[0][:, None] & inside[1]
+    if not _holds_block(source, square.sizes):
+        _log.warning(
+            "the hole at row %d, column %d gets no texture: nothing around it that may be copied "
+            "holds a square of %d pixels",
+            square.top,
+            square.left,
+            BLOCK * square.sizes,
+        )
+        return
+    top = white(image_HxWx3.dtype)
+    unit = image_HxWx3[rows, columns].astype(np.float32) / np.float32(top)
+    filled = np.asarray(_texture(unit, hole, source, around, square.sizes))[hole]
+    if image_HxWx3.dtype.kind == "u":
+        filled = np.round(filled * np.float32(top))
+    part = image_HxWx3[square.top :, square.left :][: square.side, : square.side]
+    part[own] = filled.astype(image_HxWx3.dtype)
+
+
+def _holds_block(source_HxW: np.ndarray, sizes: int) -> bool:
+    kernel = np.ones((BLOCK * sizes, BLOCK * sizes), np.uint8)
+    padded = np.pad(source_HxW.astype(np.uint8), 1)
+    return bool(cv2.erode(padded, kernel).any())
+
+
+def _texture(
+    image_SxSx3: np.ndarray, hole_SxS: np.ndarray, source_SxS: np.ndarray, around: int, sizes: int
+) -> jax.Array:
+    """The window with texture in its hole, which lies `around` pixels inside."""
+    image: jax.Array = jnp.asarray(image_SxSx3)
+    if sizes > 1:
+        half = _halves(image_SxSx3).mean((1, 3))
+        half_hole, half_source = _halves(hole_SxS).any((1, 3)), _halves(source_SxS).all((1, 3))
+        added = _texture(half, half_hole, half_source, around // 2, sizes - 1) - half
+        image = jnp.where(
+            hole_SxS[..., None], jnp.clip(image + double(added[None])[0], 0, 1), image
+        )
+    count = (len(hole_SxS) - 2 * around) // STEP + 1
+    first = jnp.full(2, around - STEP, jnp.int32)
+    return synthesise(image, hole_SxS, source_SxS, first, (count, count))
+
+
+def _halves(x_SxS: np.ndarray) -> Any:
+    """Cells of 2x2 pixels along axes 1 and 3."""
+    side = len(x_SxS) // 2
+    return x_SxS.reshape(side, 2, side, 2, *x_SxS.shape[2:])

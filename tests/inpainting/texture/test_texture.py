@@ -1,0 +1,163 @@
+"""Texture for smooth fills: known answers, and what must hold for any picture."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.data
+
+from glcic_jax import inpaint_fn, load_generator
+from glcic_jax.errors import UserError
+from glcic_jax.evaluation.photographs import fill_harmonic
+from glcic_jax.inpainting.texture.labels import choose
+from glcic_jax.inpainting.texture.patches import part_bands
+from glcic_jax.inpainting.texture.photograph import add_texture
+
+DOWN, RIGHT = np.mgrid[:200, :220]
+
+
+def gray(values) -> np.ndarray:
+    return np.repeat(np.uint8(np.clip(np.round(values), 0, 255))[..., None], 3, -1)
+
+
+def hole(shape, top: int = 70, left: int = 80, height: int = 48, width: int = 60) -> np.ndarray:
+    mask = np.zeros(shape[:2], bool)
+    mask[top : top + height, left : left + width] = True
+    return mask
+
+
+def textured(image, mask, sources=None) -> np.ndarray:
+    sources = np.ones_like(mask) if sources is None else sources
+    return add_texture(image[None], mask[None], sources[None])[0]
+
+
+def detail(image, mask) -> float:
+    """Mean absolute Laplacian in the hole."""
+    x = image.astype(float)
+    edges = 4 * x[1:-1, 1:-1] - x[:-2, 1:-1] - x[2:, 1:-1] - x[1:-1, :-2] - x[1:-1, 2:]
+    return float(np.abs(edges)[mask[1:-1, 1:-1]].mean())
+
+
+PERIODIC = {
+    "checkerboard": gray(30 + 190 * ((DOWN // 8 + RIGHT // 8) % 2)),
+    "waves": gray(128 + 60 * np.sin(2 * np.pi * RIGHT / 7) * np.cos(2 * np.pi * DOWN / 11)),
+    "bricks": gray(200 - 120 * ((DOWN % 12 < 2) | ((RIGHT + 9 * (DOWN // 12 % 2)) % 18 < 2))),
+}
+
+
+@pytest.mark.parametrize("name", PERIODIC)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_periodic_texture_is_continued_exactly(name, dtype):
+    image = PERIODIC[name]
+    mask = hole(image.shape)
+    blurred = np.where(mask[..., None], np.uint8(image.mean()), image)
+    if dtype == np.float32:
+        image, blurred = (x.astype(np.float32) / 255 for x in (image, blurred))
+    atol = 0 if dtype == np.uint8 else 1e-5
+    np.testing.assert_allclose(textured(blurred, mask), image, rtol=0, atol=atol)
+
+
+def test_an_edge_between_two_textures_stays_where_the_fill_has_it():
+    noise = np.random.default_rng(0)
+    fine = 70 + 25 * noise.standard_normal(DOWN.shape)
+    coarse = 180 + 40 * np.sin(2 * np.pi * (RIGHT + DOWN) / 9)
+    edge = 108
+    image = gray(np.where(edge > RIGHT, fine, coarse))
+    mask = hole(image.shape)
+    smooth = np.where(edge > RIGHT, 70, 180)[..., None]
+    start = np.where(mask[..., None], smooth, image).astype(np.uint8)
+    found = textured(start, mask).astype(float).mean(-1)
+    inside = slice(78, 110)
+    for place, mean in (((inside, slice(84, edge - 6)), 70), ((inside, slice(edge + 6, 136)), 180)):
+        assert abs(found[place].mean() - mean) < 8
+        assert 0.6 < found[place].std() / image[place].std() < 1.3
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 90)])
+def test_flat_walls_stay_flat(colour):
+    wall = np.broadcast_to(np.uint8(colour), (200, 220, 3))
+    np.testing.assert_array_equal(textured(wall, hole(wall.shape)), wall)
+
+
+def test_gray_photographs_stay_gray_and_known_pixels_as_they_are():
+    photo = np.repeat(skimage.data.chelsea()[50:250, 100:320, :1], 3, -1)
+    mask = hole(photo.shape)
+    found = textured(fill_harmonic(photo, mask), mask)
+    assert np.ptp(found.astype(int), axis=-1).max() == 0
+    np.testing.assert_array_equal(found[~mask], photo[~mask])
+
+
+def test_what_the_hole_hid_and_what_is_no_source_is_never_read():
+    photo = skimage.data.chelsea()[50:250, 100:320]
+    mask = hole(photo.shape)
+    start = fill_harmonic(photo, mask)
+    sources = RIGHT > 145
+    alone = textured(start, mask, sources)
+    other = start.copy()
+    far = ~mask & (RIGHT < 60)  # beyond what the low frequencies at the rim reach
+    other[far] = 255 - other[far]
+    np.testing.assert_array_equal(textured(other, mask, sources)[mask], alone[mask])
+    assert (textured(start, mask)[mask] != alone[mask]).any()
+
+
+@pytest.mark.parametrize(("photo", "top", "left"), [("chelsea", 40, 20), ("coffee", 150, 100)])
+def test_fills_of_photographs_get_the_detail_of_their_surroundings(photo, top, left):
+    image = getattr(skimage.data, photo)()[top : top + 200, left : left + 220]
+    mask = hole(image.shape)
+    plain = fill_harmonic(image, mask)
+    found = textured(plain, mask)
+    wanted = detail(image, mask)
+    assert detail(plain, mask) < 0.1 * wanted
+    assert 0.3 < detail(found, mask) / wanted < 1.5
+    low, other = (
+        np.asarray(part_bands(jnp.asarray(x, jnp.float32) / 255).low)[mask] for x in (plain, found)
+    )
+    assert np.abs(low - other).mean() < 0.02, "low frequencies are the fill's"
+
+
+def test_only_deep_holes_get_texture_by_themselves():
+    photo = skimage.data.chelsea()[50:250, 100:320]
+    mask = hole(photo.shape) | hole(photo.shape, 10, 10, 20, 60)
+    start = fill_harmonic(photo, mask)
+    found = textured(start, mask)
+    np.testing.assert_array_equal(found[:40], start[:40])
+    assert (found[mask] != start[mask]).any()
+
+
+def test_surroundings_too_small_to_copy_from_are_told(caplog):
+    photo = skimage.data.chelsea()[50:100, 100:150]
+    mask = hole(photo.shape, 8, 8, 34, 34)
+    start = fill_harmonic(photo, mask)
+    np.testing.assert_array_equal(textured(start, mask), start)
+    assert "gets no texture: nothing around it" in caplog.text
+
+
+def test_the_cheapest_labels_of_a_chain_are_found():
+    rng = np.random.default_rng(1)
+    cost = rng.random((1, 5, 3)).astype(np.float32)
+    beside = rng.random((1, 5, 3, 3)).astype(np.float32)
+    found = np.asarray(choose(cost, beside, np.zeros_like(beside)))[0]
+
+    def total(labels):
+        pairs = sum(beside[0, n, labels[n], labels[n + 1]] for n in range(4))
+        return sum(cost[0, n, label] for n, label in enumerate(labels)) + pairs
+
+    best = min(np.ndindex(*(3,) * 5), key=total)
+    np.testing.assert_array_equal(found, best)
+
+
+def test_the_public_function_takes_sources_and_refuses_what_leaves_none():
+    model = load_generator("photographs")
+    photo = skimage.data.chelsea()[50:250, 100:320]
+    mask = hole(photo.shape)
+    plain = inpaint_fn(*model, photo, mask)
+    found = inpaint_fn(*model, photo, mask, texture="auto")
+    np.testing.assert_array_equal(found, textured(plain, mask))
+    left = RIGHT < 70
+    found = inpaint_fn(*model, photo, mask, texture=True, sources=left)
+    np.testing.assert_array_equal(found, textured(plain, mask, left))
+    with pytest.raises(UserError, match="leave no known pixel to copy texture from"):
+        inpaint_fn(*model, photo, mask, texture=True, sources=mask)
+    with pytest.raises(UserError, match="sources: the mask has the values"):
+        inpaint_fn(*model, photo, mask, texture=True, sources=np.full(mask.shape, 7))
