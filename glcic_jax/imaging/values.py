@@ -75,8 +75,11 @@ def blank(image_u8: np.ndarray, mask: np.ndarray, value: int = 0) -> np.ndarray:
 def pad_to_multiple(image_BxHxWxC: jax.Array, multiple: int) -> jax.Array:
     """Repeat the last row and column of image_BxHxWxC until H and W divide by `multiple`."""
     height, width = image_BxHxWxC.shape[1:3]
-    bottom, right = -height % multiple, -width % multiple
-    if not (bottom or right):
+    # Written so that a symbolic sum of side and padding is seen to divide.
+    bottom, right = (
+        (length + multiple - 1) // multiple * multiple - length for length in (height, width)
+    )
+    if bottom == 0 and right == 0:
         return image_BxHxWxC
     return jnp.pad(image_BxHxWxC, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
 

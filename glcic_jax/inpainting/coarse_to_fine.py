@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from glcic_jax.imaging.depths import halve_stages, hole_stages, most_halvings
+from glcic_jax.imaging.fills import harmonic_fills
 from glcic_jax.imaging.levels import halve, start_from_half
 from glcic_jax.imaging.values import composite, pad_to_multiple
-from glcic_jax.networks.completion import fill_first
 from glcic_jax.networks.interface import Generator
 
 
@@ -40,9 +40,22 @@ def complete(
         Two float32 image_BxHxWx3 in [0, 1]; the second equals the input outside the hole.
     """
     height, width = image_BxHxWx3.shape[1:3]
-    multiple = padding_multiple(generator, height, width)
+    most = most_halvings(height, width, generator.deepest)
+    return complete_halved(generator, variables, image_BxHxWx3, mask_BxHxWx1, most)
+
+
+def complete_halved(
+    generator: Generator,
+    variables: Any,
+    image_BxHxWx3: jax.Array,
+    mask_BxHxWx1: jax.Array,
+    most: int,
+) -> tuple[jax.Array, jax.Array]:
+    """As `complete`, of images that are halved at most `most` times; H and W may be symbolic."""
+    height, width = image_BxHxWx3.shape[1:3]
+    multiple = generator.multiple * 2**most
     image, mask = (pad_to_multiple(x, multiple) for x in (image_BxHxWx3, mask_BxHxWx1))
-    found = _first(generator, variables, image, mask, (height, width))
+    found = _first(generator, variables, image, mask, (height, width), most)
     padded: Any
     if found is None:  # only a generator with a `deepest` need know of a start
         padded = generator.apply(variables, image, mask, train=False)
@@ -68,7 +81,9 @@ def first_completion(
     Returns:
         float32 image_BxHxWx3 in [0, 1]; anything outside the holes. None: the generator's own fill.
     """
-    found = _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, image_BxHxWx3.shape[1:3])
+    height, width = image_BxHxWx3.shape[1:3]
+    most = most_halvings(height, width, generator.deepest)
+    found = _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, (height, width), most)
     return None if found is None else found[0]
 
 
@@ -78,16 +93,18 @@ def _first(
     image_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
     size: tuple[int, ...],
+    most: int,
 ) -> tuple[jax.Array, jax.Array] | None:
     """As `first_completion`, and the stages, of a padded image; `size` is that before."""
-    most = most_halvings(size[0], size[1], generator.deepest)
     if most == 0:
         return None
     inside = mask_BxHxWx1[:, : size[0], : size[1]]
     stage = hole_stages(inside, generator.deepest, most)
     pad = [(0, long - short) for long, short in zip(image_BxHxWx3.shape[1:3], size, strict=True)]
     stage_BxHxWx1 = jnp.pad(stage, ((0, 0), *pad, (0, 0)), mode="edge")
-    start = _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, most)
+    mean_pixel = variables["constants"]["mean_pixel"]
+    smooth = harmonic_fills(image_BxHxWx3, mask_BxHxWx1, mean_pixel, most + 1)
+    start = _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, smooth)
     return start, stage_BxHxWx1
 
 
@@ -104,23 +121,22 @@ def _start(
     image_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
     stage_BxHxWx1: jax.Array,
-    most: int,
+    smooths: list[jax.Array],
 ) -> jax.Array:
     """A smooth fill where holes are completed here first, the doubled half where they are not.
 
     `stage_BxHxWx1` as of `depths.hole_stages`, as seen from this size: a hole of stage 0 is
-    completed at a finer size only.
+    completed at a finer size only. `smooths`: the fill at this size, and at all smaller ones.
     """
-    mean_pixel = variables["constants"]["mean_pixel"]
-    smooth = fill_first(generator.fill, image_BxHxWx3, mask_BxHxWx1, mean_pixel)
-    if most == 0:
+    smooth, *smaller = smooths
+    if not smaller:
         return smooth
     is_deeper = stage_BxHxWx1 > 1
 
     def from_half() -> jax.Array:
         image, mask = halve(image_BxHxWx3, mask_BxHxWx1)
         stage = halve_stages(jnp.maximum(stage_BxHxWx1 - 1, 0), mask)
-        start = _start(generator, variables, image, mask, stage, most - 1)
+        start = _start(generator, variables, image, mask, stage, smaller)
         output: Any = generator.apply(variables, image, mask, train=False, start_BxHxWx3=start)
         output = _unless_left(generator, output, start, stage)
         half = composite(jnp.where(stage > 0, output, start), image, mask)
