@@ -78,8 +78,9 @@ def write_generator(name: str, path: Path, source: Source, levels: int | None = 
             f"a generator that is no chain of convolutions can't be written as {name}; write it "
             "as npz or safetensors"
         )
+    most = form.levels if levels is None else levels
     with written(path):
-        form.write(path, source, form.levels if levels is None and form.levels else levels or 0)
+        form.write(path, source, most or 0)
 
 
 def require_packages(name: str) -> None:

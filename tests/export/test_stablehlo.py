@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 
+import jax
 import numpy as np
 import pytest
-from export_cases import EXAMPLES, check_picture, example_arguments, make_case, save_pictures
+from export_cases import (
+    EXAMPLES,
+    check_picture,
+    example_arguments,
+    make_case,
+    make_source,
+    save_pictures,
+)
 from jax import export
 
-from glcic_jax import inpaint_fn
+from glcic_jax import complete, inpaint_fn
 from glcic_jax.export.formats import write_generator
 from glcic_jax.imaging import fills
 
@@ -57,3 +65,13 @@ def test_the_example_in_a_process_without_the_package(path, source, run_python, 
     done = run_python("-c", without + f"runpy.run_path({program!r})")
     assert done.returncode == 0, done.stderr
     check_picture(tmp_path, "hlo.png", source)
+
+
+def test_a_network_without_halves(tmp_path):
+    """The paper's: the mean pixel, transposed convolutions, a sigmoid; no levels are read."""
+    paper = make_source(generator="glcic", fill="mean", dilations=(2, 4))
+    write_generator("stablehlo", tmp_path / "x", paper)
+    found = export.deserialize(bytearray((tmp_path / "x").read_bytes()))
+    case = make_case(18, 27)
+    want = jax.jit(complete, static_argnums=0)(paper.generator, paper.variables, *case)[1]
+    np.testing.assert_allclose(found.call(*case), want, atol=1e-5)
