@@ -20,3 +20,9 @@ def require_libtpu() -> None:
             "libtpu, the compiler for TPUs, is not installed; run: pip install '.[tpu]' "
             "(Linux on x86-64; no TPU is needed)"
         )
+
+
+def require_onnxruntime() -> None:
+    """Raise a `UserError` that names the command if ONNX Runtime or ONNX is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
+        raise UserError("ONNX Runtime is not installed; run: pip install '.[export,benchmarks]'")

@@ -17,7 +17,16 @@ from rich.table import Table
 from benchmarks.timing import Spread
 from glcic_jax.errors import UserError
 
-_PACKAGES = ("jax", "jaxlib", "libtpu", "torch", "numpy", "opencv-python-headless", "pillow")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "libtpu",
+    "torch",
+    "onnxruntime",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+)
 
 
 def cores() -> int:

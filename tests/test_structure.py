@@ -20,6 +20,7 @@ ROOMS = (
     "runtime",
     "data",
     "inpainting",
+    "export",
     "evaluation",
     "training",
     "web",

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_SMALLEST = 16
+_NOWHERE = np.iinfo(np.int32).max
+SMALLEST = 16
 """Shorter side in pixels of the smallest size at which anything is completed."""
 
 
@@ -21,7 +22,7 @@ def most_halvings(height: int, width: int, deepest: float) -> int:
     """How often an image may be halved; 0 where `deepest` is 0, no limit."""
     if deepest == 0:
         return 0
-    most = int(math.log2(max(min(height, width) // _SMALLEST, 1)))
+    most = int(math.log2(max(min(height, width) // SMALLEST, 1)))
     return min(most, halvings(max(height, width), deepest))
 
 
@@ -61,7 +62,8 @@ def _erode(hole_BxHxW: jax.Array, radius: int) -> jax.Array:
     """Where all pixels up to `radius` away, along rows and columns, are hole or outside."""
     hole = hole_BxHxW
     for axis in (1, 2):
-        span = min(radius, hole.shape[axis] - 1)
+        length = hole.shape[axis]
+        span = min(radius, length - 1) if isinstance(length, int) else radius
         window = [1, 1, 1]
         window[axis] = 2 * span + 1
         padding = [(0, 0)] * 3
@@ -76,12 +78,12 @@ def _flood(seeds_BxHxW: jax.Array, hole_BxHxW: jax.Array) -> jax.Array:
     """All of each hole that holds a seed."""
 
     def run(seeds: jax.Array, axis: int, *, reverse: bool) -> jax.Array:
-        # (passable, reached) of a stretch of pixels, joined along the axis.
-        def join(first, second):
-            return first[0] & second[0], second[1] | (second[0] & first[1])
-
-        parts = (hole_BxHxW, seeds)
-        return jax.lax.associative_scan(join, parts, axis=axis, reverse=reverse)[1]
+        # A pixel is reached if a seed lies nearer than a known pixel, looking back along the axis.
+        place = jax.lax.broadcasted_iota(jnp.int32, seeds.shape, axis)
+        last, nothing = (jax.lax.cummin, _NOWHERE) if reverse else (jax.lax.cummax, -1)
+        seed = last(jnp.where(seeds, place, nothing), axis, reverse=reverse)
+        known = last(jnp.where(hole_BxHxW, nothing, place), axis, reverse=reverse)
+        return hole_BxHxW & (seed < known if reverse else seed > known)
 
     def spread(carry):
         seeds, _ = carry

@@ -13,11 +13,11 @@ from glcic_jax.imaging.fills import Frame, neighbour_mean
 
 _NEAR = (-0.0703125, 0.8671875, 0.2265625, -0.0234375)
 """Keys's cubic kernel (a = -1/2) a quarter of a cell off the second of four cells; sums to 1."""
-_SWEEPS = 8
+SWEEPS = 8
 """How far a mismatch at the hole's rim reaches into it, in pixels."""
 _CUBIC_REACH = 2
 """Cells to either side that a doubled cell depends on."""
-START_REACH = _SWEEPS + 2 * _CUBIC_REACH + 4
+START_REACH = SWEEPS + 2 * _CUBIC_REACH + 4
 """Pixels around one that its start depends on, in whole cells of 16."""
 
 
@@ -67,7 +67,7 @@ def start_from_half(
         float32 image_BxHxWx3 in [0, 1]; anything outside the hole.
     """
     height, width = mask_BxHxWx1.shape[1:3]
-    frame = Frame(height, width, max(height, width)) if frame is None else frame
+    frame = Frame.of_whole(height, width) if frame is None else frame
     doubled = double(half_Bxhxwx3)
     is_known = mask_BxHxWx1 < 0.5
 
@@ -75,7 +75,7 @@ def start_from_half(
         return jnp.where(is_known, missed, neighbour_mean(missed, frame)), None
 
     missed = jnp.where(is_known, image_BxHxWx3 - doubled, 0.0)
-    missed, _ = jax.lax.scan(sweep, missed, None, length=_SWEEPS)
+    missed, _ = jax.lax.scan(sweep, missed, None, length=SWEEPS)
     return jnp.clip(doubled + missed, 0.0, 1.0)
 
 

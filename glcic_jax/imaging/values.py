@@ -75,8 +75,11 @@ def blank(image_u8: np.ndarray, mask: np.ndarray, value: int = 0) -> np.ndarray:
 def pad_to_multiple(image_BxHxWxC: jax.Array, multiple: int) -> jax.Array:
     """Repeat the last row and column of image_BxHxWxC until H and W divide by `multiple`."""
     height, width = image_BxHxWxC.shape[1:3]
-    bottom, right = -height % multiple, -width % multiple
-    if not (bottom or right):
+    # Written so that a symbolic sum of side and padding is seen to divide.
+    bottom, right = (
+        (length + multiple - 1) // multiple * multiple - length for length in (height, width)
+    )
+    if bottom == 0 and right == 0:
         return image_BxHxWxC
     return jnp.pad(image_BxHxWxC, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
 
@@ -94,10 +97,16 @@ def continue_mirrored(image_BxHxWxC: jax.Array, margin: int, multiple: int) -> j
     Returns:
         The image begins at row and column `margin` of it.
     """
-    if margin:
-        edges = ((0, 0), (margin, margin), (margin, margin), (0, 0))
-        image_BxHxWxC = jnp.pad(image_BxHxWxC, edges, mode="symmetric")
-    return pad_to_multiple(image_BxHxWxC, multiple)
+    if not margin:
+        return pad_to_multiple(image_BxHxWxC, multiple)
+    for axis in (1, 2):  # by places, as H and W may be symbolic
+        length = image_BxHxWxC.shape[axis]
+        total = (length + 2 * margin + multiple - 1) // multiple * multiple
+        turn = jnp.asarray(2 * length)
+        place = jnp.minimum(jnp.arange(total), turn // 2 + 2 * margin - 1) - margin
+        place = place % turn
+        image_BxHxWxC = jnp.take(image_BxHxWxC, jnp.minimum(place, turn - 1 - place), axis=axis)
+    return image_BxHxWxC
 
 
 def mirrored_places(start: int, stop: int, length: int, margin: int) -> np.ndarray:

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from glcic_jax.imaging.depths import halve_stages, hole_stages, most_halvings
+from glcic_jax.imaging.fills import harmonic_fills
 from glcic_jax.imaging.levels import halve, start_from_half
 from glcic_jax.imaging.values import composite, continue_mirrored
-from glcic_jax.networks.completion import fill_first
 from glcic_jax.networks.interface import Generator
 
 
@@ -41,10 +41,23 @@ def complete(
         Two float32 image_BxHxWx3 in [0, 1]; the second equals the input outside the hole.
     """
     height, width = image_BxHxWx3.shape[1:3]
-    multiple, margin = padding_multiple(generator, height, width), generator.mirror_margin
+    most = most_halvings(height, width, generator.deepest)
+    return complete_halved(generator, variables, image_BxHxWx3, mask_BxHxWx1, most)
+
+
+def complete_halved(
+    generator: Generator,
+    variables: Any,
+    image_BxHxWx3: jax.Array,
+    mask_BxHxWx1: jax.Array,
+    most: int,
+) -> tuple[jax.Array, jax.Array]:
+    """As `complete`, of images that are halved at most `most` times; H and W may be symbolic."""
+    height, width = image_BxHxWx3.shape[1:3]
+    multiple, margin = generator.multiple * 2**most, generator.mirror_margin
     image, mask = (continue_mirrored(x, margin, multiple) for x in (image_BxHxWx3, mask_BxHxWx1))
     own = (slice(None), slice(margin, margin + height), slice(margin, margin + width))
-    found = _first(generator, variables, image, mask, own)
+    found = _first(generator, variables, image, mask, own, most)
     padded: Any
     if found is None:  # only a generator with a `deepest` need know of a start
         padded = generator.apply(variables, image, mask, train=False)
@@ -70,8 +83,10 @@ def first_completion(
     Returns:
         float32 image_BxHxWx3 in [0, 1]; anything outside the holes. None: the generator's own fill.
     """
-    whole = tuple(slice(0, length) for length in image_BxHxWx3.shape[:3])
-    found = _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, whole)
+    batch, height, width, _ = image_BxHxWx3.shape
+    whole = (slice(0, batch), slice(0, height), slice(0, width))
+    most = most_halvings(height, width, generator.deepest)
+    found = _first(generator, variables, image_BxHxWx3, mask_BxHxWx1, whole, most)
     return None if found is None else found[0]
 
 
@@ -81,13 +96,12 @@ def _first(
     image_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
     own: tuple[slice, ...],
+    most: int,
 ) -> tuple[jax.Array, jax.Array] | None:
     """As `first_completion`, and the stages, of a continued image; `own` cuts out that before."""
-    inside = mask_BxHxWx1[own]
-    most = most_halvings(inside.shape[1], inside.shape[2], generator.deepest)
     if most == 0:
         return None
-    stage = hole_stages(inside, generator.deepest, most)
+    stage = hole_stages(mask_BxHxWx1[own], generator.deepest, most)
     pad = [
         (part.start, whole - part.stop)
         for part, whole in zip(own[1:], image_BxHxWx3.shape[1:3], strict=True)
@@ -95,7 +109,9 @@ def _first(
     # Holes of the mirror image are surroundings only; what is padded belongs to its hole.
     mode = "constant" if generator.mirror_margin else "edge"
     stage_BxHxWx1 = jnp.pad(stage, ((0, 0), *pad, (0, 0)), mode=mode)
-    start = _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, most)
+    mean_pixel = variables["constants"]["mean_pixel"]
+    smooth = harmonic_fills(image_BxHxWx3, mask_BxHxWx1, mean_pixel, most + 1)
+    start = _start(generator, variables, image_BxHxWx3, mask_BxHxWx1, stage_BxHxWx1, smooth)
     return start, stage_BxHxWx1
 
 
@@ -112,23 +128,22 @@ def _start(
     image_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
     stage_BxHxWx1: jax.Array,
-    most: int,
+    smooths: list[jax.Array],
 ) -> jax.Array:
     """A smooth fill where holes are completed here first, the doubled half where they are not.
 
     `stage_BxHxWx1` as of `depths.hole_stages`, as seen from this size: a hole of stage 0 is
-    completed at a finer size only.
+    completed at a finer size only. `smooths`: the fill at this size, and at all smaller ones.
     """
-    mean_pixel = variables["constants"]["mean_pixel"]
-    smooth = fill_first(generator.fill, image_BxHxWx3, mask_BxHxWx1, mean_pixel)
-    if most == 0:
+    smooth, *smaller = smooths
+    if not smaller:
         return smooth
     is_deeper = stage_BxHxWx1 > 1
 
     def from_half() -> jax.Array:
         image, mask = halve(image_BxHxWx3, mask_BxHxWx1)
         stage = halve_stages(jnp.maximum(stage_BxHxWx1 - 1, 0), mask)
-        start = _start(generator, variables, image, mask, stage, most - 1)
+        start = _start(generator, variables, image, mask, stage, smaller)
         output: Any = generator.apply(variables, image, mask, train=False, start_BxHxWx3=start)
         output = _unless_left(generator, output, start, stage)
         half = composite(jnp.where(stage > 0, output, start), image, mask)

@@ -1,14 +1,16 @@
 """Generators as single files: those that come with the package, and your own.
 
-A file holds the configuration, the generator's variables, float32 (kernels may be float16), and
-notes such as the step they are from: no optimizer, no discriminators. It is read without executing
-anything that it says.
+A file, .npz or .safetensors, holds the configuration, the generator's variables, float32 (kernels
+may be float16), and notes such as the step they are from: no optimizer, no discriminators. It is
+read without executing anything that it says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +26,7 @@ from glcic_jax.errors import UserError
 from glcic_jax.networks.interface import Generator
 from glcic_jax.networks.registry import build_generator, check_run
 from glcic_jax.runtime.files import UNREADABLE, save_arrays
+from glcic_jax.runtime.safetensors_files import read_safetensors, save_safetensors
 
 _CONFIG, _NOTES = "config.json", "notes.json"
 
@@ -67,19 +70,41 @@ def save_generator(
     Raises:
         UserError: the file can't be written; what stood there is kept.
     """
-    flat = flax.traverse_util.flatten_dict(variables, sep="/")
-    arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in flat.items()}
+    arrays = _by_name(variables)
     if half:
         arrays = {n: x.astype(np.float16) if x.ndim > 1 else x for n, x in arrays.items()}
-    arrays |= {_CONFIG: to_json(config), _NOTES: json.dumps(notes)}
+    with written(path):
+        save_arrays(path, arrays | _texts(config, notes))
+
+
+def save_generator_as_safetensors(
+    path: Path, config: Config, variables: Any, notes: dict[str, Any]
+) -> None:
+    """`save_generator` to a .safetensors file: configuration and notes are its metadata."""
+    with written(path):
+        save_safetensors(path, _by_name(variables), {"format": "flax"} | _texts(config, notes))
+
+
+def _by_name(variables: Any) -> dict[str, Any]:
+    flat = flax.traverse_util.flatten_dict(variables, sep="/")
+    return {name: np.asarray(leaf) for name, leaf in flat.items()}
+
+
+def _texts(config: Config, notes: dict[str, Any]) -> dict[str, str]:
+    return {_CONFIG: to_json(config), _NOTES: json.dumps(notes)}
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Inside, what the operating system says against a file is a `UserError`."""
     try:
-        save_arrays(path, arrays)
+        yield
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror or error}") from error
 
 
 def load_file(path: Path) -> tuple[Config, Generator, Any]:
-    """The inverse of `save_generator`.
+    """The inverse of `save_generator`, and of `save_generator_as_safetensors`.
 
     Raises:
         UserError: not such a file.
@@ -93,20 +118,15 @@ def load_file(path: Path) -> tuple[Config, Generator, Any]:
 
 def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config, Generator, Any]:
     """`is_ours`: tests hold the package's own files to their networks, which takes 0.2 s."""
-    if not zipfile.is_zipfile(file):  # NumPy would say something about pickles
-        raise UserError(
-            f"{name} is not a generator that glcic-jax export wrote: it is no .npz file"
-        )
+    refused = f"{name} is not a generator that glcic-jax export wrote"
+    is_zip = zipfile.is_zipfile(file)
     file.seek(0)
+    if not is_zip and not _begins_with_a_header(file):  # NumPy would say something about pickles
+        raise UserError(f"{refused}: it is no .npz file, nor a .safetensors file")
     try:
-        with np.load(file) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        saved = str(arrays.pop(_CONFIG))
-        arrays.pop(_NOTES)
+        arrays, saved = (_read_npz if is_zip else _read_safetensors)(file)
     except UNREADABLE as error:
-        raise UserError(
-            f"{name} is not a generator that glcic-jax export wrote ({error})"
-        ) from error
+        raise UserError(f"{refused} ({error})") from error
     try:
         config = from_json(saved)
         check_run(config)
@@ -119,6 +139,25 @@ def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config,
     if not is_ours:
         require_variables_of(generator, config, variables, name)
     return config, generator, variables
+
+
+def _begins_with_a_header(file: IO[bytes]) -> bool:
+    """Whether it may be a .safetensors file; it is read from the start again afterwards."""
+    start = file.read(9)
+    file.seek(0)
+    return start[8:] == b"{"
+
+
+def _read_npz(file: IO[bytes]) -> tuple[dict[str, np.ndarray], str]:
+    with np.load(file) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    arrays.pop(_NOTES)
+    return arrays, str(arrays.pop(_CONFIG))
+
+
+def _read_safetensors(file: IO[bytes]) -> tuple[dict[str, np.ndarray], str]:
+    arrays, metadata = read_safetensors(file)
+    return arrays, str(metadata[_CONFIG])
 
 
 def require_variables_of(generator: Generator, config: Config, variables: Any, name: str) -> None:

@@ -8,7 +8,7 @@ that holds so much around it gives what the whole photograph gives.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,23 +17,23 @@ import numpy as np
 CELL = 4
 """Statistics are taken over cells of so many pixels; height and width must divide by it."""
 _SIGMA = 4.0
-_RADIUS = 8
+RADIUS = 8
 """Standard deviation and radius of the Gaussian window, in cells."""
 CELL_SUMS = 9
 """Numbers of a cell, see `cell_sums`."""
-REACH = (_RADIUS + 2) * CELL
+REACH = (RADIUS + 2) * CELL
 """Pixels on every side that a pixel's statistics depend on."""
 
-_HOLE_WEIGHT = 1e-3
+HOLE_WEIGHT = 1e-3
 """What a pixel of the hole weighs, a known one weighing 1: enough where none is known nearby."""
-_NOISE = (0.1 / 255) ** 2
+NOISE = (0.1 / 255) ** 2
 """Variance that no 8-bit picture has but a flat one, with what float32 makes of it."""
-_LEAST = 0.1 / 255
+LEAST = 0.1 / 255
 """Added to a deviation before it divides."""
-_GAIN = 0.2
+GAIN = 0.2
 """Deviation of a normalised image: about that of the images which the networks were made for."""
-_FADE = 0.1
-_ENOUGH = 0.25
+FADE = 0.1
+ENOUGH = 0.25
 """Share of known pixels in the window from which on a network's word is taken as it is: in the
 middle of a square hole of 32 pixels it is 0.53, of 64 pixels 0.09."""
 
@@ -79,7 +79,7 @@ def cell_sums(
         float32 cells_BxhxwxC with C = `CELL_SUMS`; all zeros where nothing is inside.
     """
     inside = jnp.ones_like(mask_BxHxWx1) if inside_BxHxWx1 is None else inside_BxHxWx1
-    weight = (1.0 - (1.0 - _HOLE_WEIGHT) * mask_BxHxWx1) * inside
+    weight = (1.0 - (1.0 - HOLE_WEIGHT) * mask_BxHxWx1) * inside
     # About the middle of the range, where squares round least.
     image = filled_BxHxWx3 - 0.5
     square = jnp.square(to_luma_chroma(image))
@@ -106,7 +106,7 @@ def contrast_of_cells(cells_BxhxwxC: jax.Array, border: int = 0) -> Contrast:
     # No division by zero where a window holds nothing of the image.
     norm, inside = (jnp.maximum(smooth[..., k : k + 1], 1e-6) for k in (6, 7))
     mean, square = smooth[..., :3] / norm, smooth[..., 3:6] / norm
-    variance = jnp.maximum(square - jnp.square(to_luma_chroma(mean)) - _NOISE, 0.0)
+    variance = jnp.maximum(square - jnp.square(to_luma_chroma(mean)) - NOISE, 0.0)
     share = smooth[..., 8:] / inside
     found = _enlarge(jnp.concatenate([mean, variance, share], -1), has_any)
     if border:
@@ -118,13 +118,13 @@ def contrast_of_cells(cells_BxhxwxC: jax.Array, border: int = 0) -> Contrast:
     channel = jnp.sqrt(variance)
     # The common contrast, faded out where a channel has next to none of its own, and where hardly
     # anything around is known: what a network says there is a guess.
-    scale = total * channel / (channel + _FADE * total + 1e-6) / _GAIN
-    return Contrast(mean, total, scale * jnp.minimum(share / _ENOUGH, 1.0) ** 2)
+    scale = total * channel / (channel + FADE * total + 1e-6) / GAIN
+    return Contrast(mean, total, scale * jnp.minimum(share / ENOUGH, 1.0) ** 2)
 
 
 def normalised(filled_BxHxWx3: jax.Array, contrast: Contrast) -> jax.Array:
     """What the network sees: float32 image_BxHxWx3 of mean 0.5 and deviation 0.2 or less."""
-    return 0.5 + _GAIN * (filled_BxHxWx3 - contrast.mean) / (contrast.total + _LEAST)
+    return 0.5 + GAIN * (filled_BxHxWx3 - contrast.mean) / (contrast.total + LEAST)
 
 
 def restored(residual_BxHxWx3: jax.Array, scale_BxHxWx3: jax.Array) -> jax.Array:
@@ -176,26 +176,37 @@ def _enlarge(x_BxhxwxC: jax.Array, has_any_Bxhxwx1: jax.Array) -> jax.Array:
     return total / jnp.maximum(_separable(rows, columns, has_any_Bxhxwx1), 1e-6)
 
 
-def _separable(rows_PxH: np.ndarray, columns_QxW: np.ndarray, x: jax.Array) -> jax.Array:
+def _separable(
+    rows_PxH: np.ndarray | jax.Array, columns_QxW: np.ndarray | jax.Array, x: jax.Array
+) -> jax.Array:
     highest = jax.lax.Precision.HIGHEST
     x = jnp.einsum("ph,bhwc->bpwc", rows_PxH, x, precision=highest)
     return jnp.einsum("qw,bpwc->bpqc", columns_QxW, x, precision=highest)
 
 
-def _gaussian(cells: int) -> np.ndarray:
+def gaussian_window() -> np.ndarray:
+    """The weights of the cells from `RADIUS` before one to `RADIUS` behind it; their sum is 1."""
+    weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / _SIGMA) ** 2)
+    return weights / weights.sum()
+
+
+def _gaussian(cells: int) -> np.ndarray | jax.Array:
     """The window of each cell as a row: float32 of shape (cells, cells)."""
-    distance = np.arange(cells)[:, None] - np.arange(cells)
-    weights = np.exp(-0.5 * (distance / _SIGMA) ** 2) * (np.abs(distance) <= _RADIUS)
-    whole = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2).sum()
-    return (weights / whole).astype(np.float32)
+    arrays = _arrays_for(cells)
+    distance = arrays.arange(cells)[:, None] - arrays.arange(cells)
+    window = arrays.asarray(np.pad(gaussian_window(), 1).astype(np.float32))
+    return window[arrays.clip(distance + RADIUS + 1, 0, 2 * RADIUS + 2)]
 
 
-def _between(cells: int) -> np.ndarray:
+def _between(cells: int) -> np.ndarray | jax.Array:
     """Linear interpolation, constant beyond the outer centres: float32 (CELL * cells, cells)."""
-    place = np.clip((np.arange(cells * CELL) + 0.5) / CELL - 0.5, 0, cells - 1)
-    low = np.minimum(place.astype(int), max(cells - 2, 0))
-    weights = np.zeros((cells * CELL, cells), np.float32)
-    pixels = np.arange(cells * CELL)
-    weights[pixels, low] += 1 - (place - low)
-    weights[pixels, np.minimum(low + 1, cells - 1)] += place - low
-    return weights
+    arrays = _arrays_for(cells)
+    place = arrays.clip((arrays.arange(cells * CELL) + 0.5) / CELL - 0.5, 0, cells - 1)
+    distance = abs(place[:, None] - arrays.arange(cells))
+    return arrays.maximum(1 - distance, 0).astype(np.float32)
+
+
+def _arrays_for(length: int) -> Any:
+    """What makes arrays of a length: NumPy, so that they are constants of the program; but JAX of a
+    length that is symbolic, while a program is exported for all sizes."""
+    return np if isinstance(length, int) else jnp

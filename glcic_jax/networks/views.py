@@ -11,7 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-_FLIPPED: tuple[tuple[int, ...], ...] = ((), (1, 2), (1,), (2,))
+FLIPPED: tuple[tuple[int, ...], ...] = ((), (1, 2), (1,), (2,))
 """Axes of image_BxHxWxC along which each view is flipped."""
 
 
@@ -19,7 +19,7 @@ def stack_views(x_BxHxWxC: jax.Array, views: int) -> jax.Array:
     """The first `views` views, one after the other: x_(views*B)xHxWxC."""
     if views == 1:
         return x_BxHxWxC
-    return jnp.concatenate([jnp.flip(x_BxHxWxC, axes) for axes in _FLIPPED[:views]])
+    return jnp.concatenate([jnp.flip(x_BxHxWxC, axes) for axes in FLIPPED[:views]])
 
 
 def mean_of_views(y_VBxHxWxC: jax.Array, views: int) -> jax.Array:
@@ -27,7 +27,7 @@ def mean_of_views(y_VBxHxWxC: jax.Array, views: int) -> jax.Array:
     if views == 1:
         return y_VBxHxWxC
     parts = jnp.split(y_VBxHxWxC, views)
-    flipped = (jnp.flip(part, axes) for part, axes in zip(parts, _FLIPPED, strict=False))
+    flipped = (jnp.flip(part, axes) for part, axes in zip(parts, FLIPPED, strict=False))
     return sum(flipped, start=jnp.zeros((), y_VBxHxWxC.dtype)) / views
 
 
@@ -43,5 +43,5 @@ def corners_of_views(
         views: how many.
     """
     flipped_Bx2 = cells_Bx2 - corner_Bx2 - jnp.asarray(side_2, corner_Bx2.dtype)
-    is_flipped = [jnp.array([1 in axes, 2 in axes]) for axes in _FLIPPED[:views]]
+    is_flipped = [jnp.array([1 in axes, 2 in axes]) for axes in FLIPPED[:views]]
     return jnp.concatenate([jnp.where(which, flipped_Bx2, corner_Bx2) for which in is_flipped])

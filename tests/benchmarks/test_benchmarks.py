@@ -10,13 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import replace
+from support import initialise, replace
 
+from benchmarks import exported, tpu_compile, work
 from benchmarks import masks as mask_benchmark
-from benchmarks import tpu_compile, work
 from benchmarks.timing import Spread, alternate
+from glcic_jax.config.settings import Config, ModelConfig
 from glcic_jax.imaging.training_masks import training_masks
+from glcic_jax.inpainting.generator_files import save_generator
 from glcic_jax.networks.layers import Conv, InterpolatedConv
+from glcic_jax.networks.registry import build_generator
 
 
 @pytest.mark.parametrize("kind", mask_benchmark.KINDS)
@@ -99,3 +102,18 @@ def test_everyone_has_a_turn_in_each_round():
     assert turns[6:] == [(name, 5) for name in "abbaab"]
     assert all(len(sample.call_seconds) == 3 for sample in samples.values())
     assert Spread.of([4.0, 1.0, 2.0]) == Spread(2.0, 1.0, 4.0, (1.5, 3.0))
+
+
+def test_an_exported_file_is_timed_beside_the_package(tmp_path, monkeypatch):
+    """With a generator so small that compiling it is quick."""
+    config = Config(model=ModelConfig(width=4, dilations=(2,), fill="harmonic"))
+    image, mask = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 32, 32, 1), np.float32)
+    fresh = initialise(build_generator(config), jax.random.key(0), image, mask)
+    save_generator(tmp_path / "small.npz", config, fresh, {})
+    options = "--size 40 --holes 8 --rounds 2 --seconds 0.01".split()
+    files = ["--generator", str(tmp_path / "small.npz"), "--json", str(tmp_path / "x.json")]
+    monkeypatch.setattr(sys, "argv", ["exported", *options, *files])
+    exported.main()
+    record = json.loads((tmp_path / "x.json").read_text())
+    assert set(record["holes"]["8"]) == {"ONNX Runtime", "inpaint_fn"}
+    assert record["machine"]["packages"]["onnxruntime"]

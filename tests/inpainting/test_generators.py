@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib import resources
-from pathlib import Path
 
 import chex
 import jax
@@ -18,8 +17,9 @@ from glcic_jax import inpaint_fn, load_generator
 from glcic_jax.commands import export
 from glcic_jax.config.settings import Config, ModelConfig, PhaseConfig
 from glcic_jax.errors import UserError
+from glcic_jax.export.formats import Source
 from glcic_jax.inpainting import generator_files
-from glcic_jax.inpainting.generators import Run, load_run
+from glcic_jax.inpainting.generators import load_run
 from glcic_jax.networks.registry import build_generator
 from glcic_jax.training.loop import train
 
@@ -169,15 +169,17 @@ def test_another_network_is_no_start(config, variables, tmp_path):
 
 def test_the_mean_of_several_runs(config, variables):
     def a_run(factor, run_config=config):
-        return Run(run_config, None, jax.tree.map(lambda leaf: leaf * factor, variables), 1)
+        scaled = jax.tree.map(lambda leaf: leaf * factor, variables)
+        return Source(run_config, build_generator(run_config), scaled, {"step": factor})
 
-    arguments = export.Arguments((Path("a"), Path("b")), Path("x.npz"))
-    found = export._mean_variables([a_run(1), a_run(3)], arguments)
+    mean = export.mean_of([a_run(1), a_run(3)], ("a", "b"))
+    assert mean.notes == {"step": [1, 3]}
+    found = mean.variables
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
     chex.assert_trees_all_close(found, a_run(2).variables, rtol=1e-6)
     other = replace(config, model={"dilations": (4,)})
     with pytest.raises(UserError, match=r"a has another network than b.*dilations"):
-        export._mean_variables([a_run(1, other), a_run(1)], arguments)
+        export.mean_of([a_run(1, other), a_run(1)], ("a", "b"))
 
 
 @pytest.mark.parametrize("source", ["~/mine.npz", "~/run"])
