@@ -7,6 +7,7 @@ scikit-image, enlarged; only the holes' surroundings are computed, whatever is o
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -33,7 +34,19 @@ from glcic_jax.commands.command_line import parse, run
 from glcic_jax.errors import UserError
 
 _ROOT = Path(__file__).resolve().parent.parent
-Case = Literal["first", "specks", "scratch", "wide", "pixels", "sizes", "command", "folder", "page"]
+Case = Literal[
+    "first",
+    "specks",
+    "scratch",
+    "wide",
+    "pixels",
+    "texture",
+    "wide-texture",
+    "sizes",
+    "command",
+    "folder",
+    "page",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +55,7 @@ class Arguments:
 
     first: a 16 px hole in a new process, programs cached. specks: 300 of 1 to 6 px on 3 megapixels.
     scratch: 5 px wide across 2000 x 1500. wide: 128 px in 12 megapixels. pixels: half of 481 x 321.
+    texture, wide-texture: 64 and 128 px in a megapixel, with the texture of the surroundings.
     sizes: 80 images of random sizes from 70 to 900 px without a cache. command: glcic-jax fill of a
     12-megapixel JPEG with a 100 px hole. folder: 100 photographs of a megapixel, 40 px holes. page:
     a 100 px hole in a megapixel by glcic-jax serve, then 500 photographs of other sizes.
@@ -128,6 +142,8 @@ _HOLES: dict[str, tuple[tuple[int, int], Callable[[tuple[int, int]], np.ndarray]
     "specks": ((1500, 2000), _specks),
     "scratch": ((1500, 2000), _scratch),
     "wide": ((3000, 4000), lambda size: _square(size, 128, 1000, 2000)),
+    "texture": ((1000, 1000), lambda size: _square(size, 64, 500, 400)),
+    "wide-texture": ((1000, 1000), lambda size: _square(size, 128, 500, 400)),
     "pixels": ((321, 481), lambda size: np.random.default_rng(0).random(size) < 0.5),
 }
 
@@ -149,10 +165,11 @@ def _fills(case: str, generator: str, calls: int) -> tuple[list[float], str]:
     network, variables = load_generator(generator)
     size, draw = _HOLES[case]
     photo, mask = _enlarged(*size), draw(size)
-    seconds = []
+    seconds: list[float] = []
+    fill = functools.partial(inpaint_fn, network, variables, texture="texture" in case)
     for _ in range(calls + 1):
         started = time.perf_counter()
-        inpaint_fn(network, variables, photo, mask)
+        fill(photo, mask)
         seconds.append(time.perf_counter() - started)
     return seconds[1:], "later calls"
 
