@@ -3,8 +3,7 @@
 //   npm install onnxruntime-web pngjs
 //   node fill_onnx.mjs generator.onnx photo.png mask.png repaired.png
 //
-// The mask is white where the hole is. In a browser the middle part is the same: the pixels come
-// from a canvas (getImageData) and the model from a URL.
+// The mask is white where the hole is.
 import fs from "node:fs";
 import * as ort from "onnxruntime-web";
 import { PNG } from "pngjs";
