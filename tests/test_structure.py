@@ -20,6 +20,7 @@ ROOMS = (
     "runtime",
     "data",
     "inpainting",
+    "importing",
     "evaluation",
     "training",
     "web",
