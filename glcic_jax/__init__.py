@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from glcic_jax.config.settings import Config as Config
     from glcic_jax.errors import UserError as UserError
     from glcic_jax.files.mask_reading import read_mask as read_mask
+    from glcic_jax.importing.import_generator import import_generator as import_generator
     from glcic_jax.inpainting.coarse_to_fine import complete as complete
     from glcic_jax.inpainting.generators import load_generator as load_generator
     from glcic_jax.inpainting.inpaint import inpaint_fn as inpaint_fn
@@ -26,6 +27,7 @@ _HOME = {
     "UserError": "errors",
     "complete": "inpainting.coarse_to_fine",
     "fill_photograph": "inpainting.repair",
+    "import_generator": "importing.import_generator",
     "inpaint_fn": "inpainting.inpaint",
     "load_generator": "inpainting.generators",
     "read_mask": "files.mask_reading",
@@ -36,6 +38,7 @@ __all__ = [
     "UserError",
     "complete",
     "fill_photograph",
+    "import_generator",
     "inpaint_fn",
     "load_generator",
     "read_mask",

@@ -21,6 +21,7 @@ ROOMS = (
     "data",
     "inpainting",
     "export",
+    "importing",
     "evaluation",
     "training",
     "web",

@@ -20,10 +20,13 @@ COMMANDS = {
     "serve": "the same on a page in the browser",
     "evaluate": "score runs against classical fills, or compare them in a report",
     "export": "write the generator of a run to one file",
+    "import": "write a generator that another program trained to one file",
     "train-classifier": "train the CIFAR-100 classifier that a report can use",
     "reproduce-study": "train and compare every variant of the study",
 }
 """What each command does; its module has the same name with underscores."""
+_MODULES = {"import": "import_generator"}
+"""Modules of other names: `import` is a word of the language."""
 
 
 def main() -> None:
@@ -40,7 +43,8 @@ def _dispatch() -> None:
     elif name in COMMANDS:
         # The command reads its options from here, and shows this as its name.
         sys.argv = [f"glcic-jax {name}", *rest]
-        importlib.import_module(f"glcic_jax.commands.{name.replace('-', '_')}").main()
+        module = _MODULES.get(name, name.replace("-", "_"))
+        importlib.import_module(f"glcic_jax.commands.{module}").main()
     else:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {near[0]}? " if near else ""

@@ -73,16 +73,19 @@ def _check_masks(config: Config) -> None:
 def _check_model(config: Config) -> None:
     model = config.model
     _require(
-        model.contrast == "absolute" or model.fill == "harmonic",
+        model.contrast != "local" or model.fill == "harmonic",
         f"model.contrast {model.contrast} scales what is added to a smooth fill; set model.fill "
         "harmonic, or model.contrast absolute",
     )
     _require(
-        model.contrast == "absolute"
-        or model.downsamples >= 2
-        or model.generator == "context_encoder",
+        model.contrast != "local" or model.downsamples >= 2 or model.generator == "context_encoder",
         f"model.contrast {model.contrast} takes statistics of cells of 4 pixels; set "
         "model.downsamples to at least 2",
+    )
+    _require(
+        model.contrast != "centred" or model.fill == "mean",
+        f"model.contrast {model.contrast} takes the mean pixel out of what the network sees, which "
+        "leaves zeros in the hole where the mean pixel fills it; set model.fill mean",
     )
     _require(
         model.deepest == 0 or model.fill == "harmonic",

@@ -20,7 +20,8 @@ from glcic_jax.config.rules import EVEN, SHARE_OF_SIDE, SHARES_OF_KINDS, SOURCES
 
 Fill = Literal["mean", "harmonic"]
 """What stands in a hole before a network sees it."""
-Contrast = Literal["absolute", "local"]
+Contrast = Literal["absolute", "local", "centred"]
+Normalisation = Literal["before_relu", "after_relu"]
 
 MaskKind = Literal[
     "rectangle", "rectangles", "freeform", "pixels", "blobs", "specks", "text", "mixed"
@@ -132,7 +133,14 @@ class ModelConfig:
     contrast: Contrast = "absolute"
     """absolute: the network sees the image as it is. local: brightness and contrast of the known
     pixels around are taken out of what it sees and put back into what it adds, so that flat
-    pictures stay flat and gray ones gray; needs fill harmonic."""
+    pictures stay flat and gray ones gray; needs fill harmonic. centred: the network sees the image
+    less the mean pixel, and so zeros in the hole; needs fill mean."""
+    normalisation: Normalisation = "before_relu"
+    """Whether each layer of the generator normalises what it rectifies or the other way round. Not
+    for context_encoder."""
+    convolution_bias: bool = False
+    """Whether the generator's convolutions have a bias beside that of the normalisation. Not for
+    context_encoder."""
     deepest: Annotated[float, Range(0, 1000)] = 0.0
     """Distance in pixels from the middle of a hole to the nearest known pixel up to which the
     network completes it in one pass. A deeper hole is completed at half the size first, or at half

@@ -21,6 +21,7 @@ class Network:
         self._generator = generator
         self._layers = chain(generator)
         self._folded = fold(generator, variables)
+        self._mean_pixel = np.asarray(variables["constants"]["mean_pixel"], np.float32)
 
     def output(self, graph: Graph, filled: str, missing: str) -> str:
         """The raw output, float32 (N, 3, H, W) in [0, 1].
@@ -34,6 +35,8 @@ class Network:
         if self._generator.contrast == "local":
             found = local_contrast(graph, filled, missing)
             seen = normalised(graph, filled, found)
+        elif self._generator.contrast == "centred":
+            seen = graph.op("Sub", filled, graph.constant(self._mean_pixel.reshape(1, 3, 1, 1)))
         x = graph.op("Concat", seen, missing, axis=1)
         x = self._mean_of_views(graph, self._chain(graph, self._stack_views(graph, x)))
         if self._generator.fill == "mean":
@@ -49,14 +52,21 @@ class Network:
         for layer in self._layers:
             kept = x if layer.opens or layer.residual else kept
             y = self._convolve(graph, layer, x)
-            y = y if layer.closes else graph.op("Relu", y)
+            y = y if layer.closes else self._rectify(graph, layer, y)
             y = graph.op("Add", y, results[layer.adds]) if layer.adds else y
             x = graph.op("Add", kept, y) if layer.closes or layer.residual else y
             results[layer.name] = x
         return self._convolve(graph, Layer("output", 3), x)
 
+    def _rectify(self, graph: Graph, layer: Layer, y: str) -> str:
+        y, after = graph.op("Relu", y), self._folded[layer.name].after
+        if after is None:
+            return y
+        factor, offset = (graph.constant(np.reshape(part, (1, -1, 1, 1))) for part in after)
+        return graph.op("Add", graph.op("Mul", y, factor), offset)
+
     def _convolve(self, graph: Graph, layer: Layer, x: str) -> str:
-        kernel, bias = (np.asarray(part, np.float32) for part in self._folded[layer.name])
+        kernel, bias = (np.asarray(part, np.float32) for part in self._folded[layer.name][:2])
         offset = graph.constant(bias)
         if layer.doubles == "transposed":
             weights = graph.constant(kernel.transpose(2, 3, 0, 1))

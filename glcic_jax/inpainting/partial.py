@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from glcic_jax.networks import operators
-from glcic_jax.networks.completion import to_image
+from glcic_jax.networks.completion import seen_by_network, to_image
 from glcic_jax.networks.contrast import (
     CELL,
     REACH,
@@ -46,6 +46,7 @@ def complete_windows(
     generator: Generator,
     margins: tuple[int, ...],
     folded: dict[str, Folded],
+    mean_pixel: jax.Array,
     filled_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
     place: Place,
@@ -58,6 +59,7 @@ def complete_windows(
         margins: cells around the tile of each layer's input, see `geometry.margins` (static). All
             zeros: the windows are whole images, in the corner of a canvas.
         folded: its layers, see `folding.fold`.
+        mean_pixel: float32 of shape (3,), in [0, 1].
         filled_BxHxWx3: float32, the windows with their holes filled; anything outside the image.
         mask_BxHxWx1: float32, 1 is the hole.
         place: of the windows.
@@ -68,11 +70,10 @@ def complete_windows(
         float32 output_BxHxWx3 in [0, 1], the tiles.
     """
     cell, most = generator.multiple, margins[0]
-    seen, scale_of_output = _see(generator, filled_BxHxWx3, mask_BxHxWx1, place, cells_BxhxwxC)
-    x = jnp.concatenate([seen, mask_BxHxWx1], -1).astype(generator.dtype)
-    side_2 = (x.shape[1] // cell, x.shape[2] // cell)
-    x, place = stack_views(x, generator.views), _place_of_views(place, side_2, generator.views)
-    x = _zero_outside(x, place, 0, cell)
+    seen, scale_of_output = _see(
+        generator, mean_pixel, filled_BxHxWx3, mask_BxHxWx1, place, cells_BxhxwxC
+    )
+    x, place = _views(generator, jnp.concatenate([seen, mask_BxHxWx1], -1), place)
     layers = chain(generator)
     across = {layer.adds for layer in layers}
     scale = cell  # how many pixels of the feature map a cell spans
@@ -82,13 +83,13 @@ def complete_windows(
         have, want = margins[number : number + 2]
         if layer.opens or layer.residual:
             kept, kept_margin = x, have
-        kernel, bias = (part.astype(generator.dtype) for part in folded[layer.name])
+        kernel, bias, after = _in_type(folded[layer.name], generator.dtype)
         y = _apply(layer, x, kernel, have - want, scale) + bias
         scale = 2 * scale if layer.doubles else scale // layer.stride
         if layer is _OUTPUT:
             x = mean_of_views(y.astype(jnp.float32), generator.views)
             break
-        y = y if layer.closes else nn.relu(y)
+        y = y if layer.closes else _rectified(y, after)
         if layer.adds:
             other, other_margin = results[layer.adds]
             y = y + _inner(other, (other_margin - want) * scale)
@@ -103,21 +104,35 @@ def complete_windows(
     return to_image(generator.fill, filled, x, scale_of_output, train=False)
 
 
-def _place_of_views(place: Place, side_2: tuple[int, int], views: int) -> Place:
+def _in_type(folded: Folded, dtype: jnp.dtype) -> Folded:
+    return jax.tree.map(lambda part: part.astype(dtype), folded)
+
+
+def _rectified(y: jax.Array, after: tuple[jax.Array, jax.Array] | None) -> jax.Array:
+    y = nn.relu(y)
+    return y if after is None else y * after[0] + after[1]
+
+
+def _views(generator: Generator, x: jax.Array, place: Place) -> tuple[jax.Array, Place]:
+    """What the first layer reads, of all views, and where they lie."""
+    views, cell = generator.views, generator.multiple
+    side_2 = (x.shape[1] // cell, x.shape[2] // cell)
     corner = corners_of_views(place.corner_Bx2, place.cells_Bx2, side_2, views)
-    return Place(corner, jnp.tile(place.cells_Bx2, (views, 1)))
+    place = Place(corner, jnp.tile(place.cells_Bx2, (views, 1)))
+    return _zero_outside(stack_views(x.astype(generator.dtype), views), place, 0, cell), place
 
 
 def _see(
     generator: Generator,
+    mean_pixel: jax.Array,
     filled_BxHxWx3: jax.Array,
     mask_BxHxWx1: jax.Array,
     place: Place,
     cells_BxhxwxC: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array | None]:
     """`completion.seen_by_network` of windows, which may stick out of their images."""
-    if generator.contrast == "absolute":
-        return filled_BxHxWx3, None
+    if generator.contrast != "local":
+        return seen_by_network(generator.contrast, filled_BxHxWx3, mask_BxHxWx1, mean_pixel)
     if cells_BxhxwxC is None:
         inside = _zero_outside(jnp.ones_like(mask_BxHxWx1), place, 0, generator.multiple)
         found = local_contrast(filled_BxHxWx3, mask_BxHxWx1, inside)

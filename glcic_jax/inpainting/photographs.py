@@ -249,7 +249,11 @@ def _run_network(
 
     tiles = geometry.cover(chain(prepared.generator), cell, wanted)
     program = functools.partial(
-        _complete_tiles, prepared.generator, prepared.margins, prepared.folded
+        _complete_tiles,
+        prepared.generator,
+        prepared.margins,
+        prepared.folded,
+        prepared.mean_pixel,
     )
     outputs: list[tuple[Tile, np.ndarray]] = []
     for side in geometry.TILES:
@@ -266,9 +270,11 @@ def _run_network(
 
 
 @functools.partial(devices.jit, static_argnums=(0, 1))
-def _complete_tiles(generator, margins, folded, filled, hole, corner_Bx2, cells_Bx2, cells=None):
+def _complete_tiles(
+    generator, margins, folded, mean_pixel, filled, hole, corner_Bx2, cells_Bx2, cells=None
+):
     mask, place = hole.astype(jnp.float32), Place(corner_Bx2, cells_Bx2)
-    return complete_windows(generator, margins, folded, filled, mask, place, cells)
+    return complete_windows(generator, margins, folded, mean_pixel, filled, mask, place, cells)
 
 
 def _write(

@@ -98,7 +98,7 @@ def complete_canvas(
     whole = (0,) * (len(chain(generator)) + 2)
     cells_Bx2 = jnp.broadcast_to(cells_2, (image.shape[0], 2))
     place = Place(jnp.zeros_like(cells_Bx2), cells_Bx2)
-    return complete_windows(generator, whole, folded, filled, mask, place)
+    return complete_windows(generator, whole, folded, mean_pixel, filled, mask, place)
 
 
 def fill_small(prepared: Prepared, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndarray) -> np.ndarray:

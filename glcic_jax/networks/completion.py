@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Contrast, Fill
+from glcic_jax.config.settings import Contrast, Fill, Normalisation
 from glcic_jax.imaging.fills import harmonic_fill, mean_fill
 from glcic_jax.imaging.values import composite
 from glcic_jax.networks.contrast import local_contrast, normalised, restored
@@ -22,14 +22,16 @@ class CompletionNetwork(nn.Module):
     it is the paper's table 1: 5x5, then for each halving a 3x3 of stride 2 and a 3x3, one more
     3x3, the dilated layers, two 3x3, then for each doubling a transposed 4x4 and a 3x3, and the
     3x3 output. Each convolution but the last is followed by batch normalisation and ReLU, so none
-    of them needs a bias.
+    of them needs a bias. Networks trained elsewhere have one all the same (`convolution_bias`), or
+    the normalisation behind the ReLU (`normalisation`).
 
     `fill` decides what stands in the hole first. "mean": the mean pixel, and the output is a
     sigmoid, as in the paper. "harmonic": the smooth solution of Laplace's equation; the output is
     that surface plus the last layer, which starts at zero, clipped to [0, 1] outside training.
 
     With `contrast` "local" the network sees the filled image without its local brightness and
-    contrast, and what it adds is scaled by them, see `networks/contrast.py`.
+    contrast, and what it adds is scaled by them, see `networks/contrast.py`; with "centred" the
+    image less the mean pixel.
 
     Outside training the last layer is the mean over `views` mirrored views of the image. Whoever
     completes an image continues it by its mirror image first, by `mirror_margin` pixels.
@@ -43,6 +45,8 @@ class CompletionNetwork(nn.Module):
     dilated_residual: bool = False
     fill: Fill = "mean"
     contrast: Contrast = "absolute"
+    normalisation: Normalisation = "before_relu"
+    convolution_bias: bool = False
     deepest: float = 0.0
     refines: bool = True
     views: int = 1
@@ -86,7 +90,9 @@ class CompletionNetwork(nn.Module):
         filled_BxHxWx3 = fill_first(
             self.fill, image_BxHxWx3, mask_BxHxWx1, mean_pixel, start_BxHxWx3
         )
-        seen_BxHxWx3, scale = seen_by_network(self.contrast, filled_BxHxWx3, mask_BxHxWx1)
+        seen_BxHxWx3, scale = seen_by_network(
+            self.contrast, filled_BxHxWx3, mask_BxHxWx1, mean_pixel
+        )
         views = 1 if train else self.views
         x = kept = stack_views(jnp.concatenate([seen_BxHxWx3, mask_BxHxWx1], -1), views)
         results: dict[str, jax.Array] = {}
@@ -102,6 +108,11 @@ class CompletionNetwork(nn.Module):
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers but the last, the 3x3 `output`, in order."""
+        after = self.normalisation == "after_relu"
+        return tuple(layer._replace(rectifies_first=after) for layer in self._chain())
+
+    def _chain(self) -> tuple[Layer, ...]:
+        """As `layers`, whatever the order of ReLU and normalisation."""
         top = self.width * 2**self.downsamples
         encoder = [Layer("entry", self.width, size=5)]
         for level in range(1, self.downsamples + 1):
@@ -125,10 +136,11 @@ class CompletionNetwork(nn.Module):
     def _apply(self, layer: Layer, x: jax.Array, train: bool) -> jax.Array:
         if layer.closes:
             return Conv(layer.features, dtype=self.dtype, zero_init=True, name=layer.name)(x)
+        has_bias = self.convolution_bias
         if layer.doubles == "transposed":
-            x = ConvTranspose(layer.features, dtype=self.dtype, name=layer.name)(x)
+            x = ConvTranspose(layer.features, self.dtype, has_bias, name=layer.name)(x)
         elif layer.doubles == "interpolated":
-            x = InterpolatedConv(layer.features, dtype=self.dtype, name=layer.name)(x)
+            x = InterpolatedConv(layer.features, self.dtype, has_bias, name=layer.name)(x)
         else:
             x = Conv(
                 layer.features,
@@ -136,10 +148,16 @@ class CompletionNetwork(nn.Module):
                 layer.stride,
                 layer.dilation,
                 self.dtype,
-                use_bias=False,
+                has_bias,
                 name=layer.name,
             )(x)
-        norm = NormReLU(self.momentum, self.dtype, self.axis_name, name=f"{layer.name}_norm")
+        norm = NormReLU(
+            self.momentum,
+            self.dtype,
+            self.axis_name,
+            layer.rectifies_first,
+            name=f"{layer.name}_norm",
+        )
         return norm(x, train=train)
 
 
@@ -151,8 +169,7 @@ class ResidualNetwork(CompletionNetwork):
     The last convolution of each block starts at zero, so every block starts as the identity.
     """
 
-    def layers(self) -> tuple[Layer, ...]:
-        """All layers but the last, the 3x3 `output`, in order."""
+    def _chain(self) -> tuple[Layer, ...]:
         top = self.width * 2**self.downsamples
         encoder = [Layer("entry", self.width, size=5)]
         for level in range(1, self.downsamples + 1):
@@ -179,8 +196,7 @@ class SkipNetwork(CompletionNetwork):
     stays cheap.
     """
 
-    def layers(self) -> tuple[Layer, ...]:
-        """All layers but the last, the 3x3 `output`, in order."""
+    def _chain(self) -> tuple[Layer, ...]:
         layers = [Layer("entry", self.width, size=5)]
         for level in range(1, self.downsamples + 1):
             layers.append(Layer(f"down{level}", self.width * 2**level, stride=2))
@@ -223,7 +239,10 @@ def fill_first(
 
 
 def seen_by_network(
-    contrast: Contrast, filled_BxHxWx3: jax.Array, mask_BxHxWx1: jax.Array
+    contrast: Contrast,
+    filled_BxHxWx3: jax.Array,
+    mask_BxHxWx1: jax.Array,
+    mean_pixel: jax.Array,
 ) -> tuple[jax.Array, jax.Array | None]:
     """What a network's first layer reads beside the mask, and the scale of what it adds.
 
@@ -231,12 +250,15 @@ def seen_by_network(
         contrast: see `CompletionNetwork`.
         filled_BxHxWx3: float32 in [0, 1], the image with its hole filled.
         mask_BxHxWx1: float32, 1 is the hole.
+        mean_pixel: float32 of shape (3,).
 
     Returns:
         float32 image_BxHxWx3, and scale_BxHxWx3 for `to_image` or None.
     """
     if contrast == "absolute":
         return filled_BxHxWx3, None
+    if contrast == "centred":
+        return filled_BxHxWx3 - mean_pixel, None
     found = local_contrast(filled_BxHxWx3, mask_BxHxWx1)
     return normalised(filled_BxHxWx3, found), found.scale
 

@@ -88,7 +88,9 @@ class ContextEncoder(nn.Module):
         filled_BxSxSx3 = fill_first(
             self.fill, image_BxSxSx3, mask_BxSxSx1, mean_pixel, start_BxHxWx3
         )
-        seen_BxSxSx3, scale = seen_by_network(self.contrast, filled_BxSxSx3, mask_BxSxSx1)
+        seen_BxSxSx3, scale = seen_by_network(
+            self.contrast, filled_BxSxSx3, mask_BxSxSx1, mean_pixel
+        )
         x = jnp.concatenate([seen_BxSxSx3, mask_BxSxSx1], -1)
         widths = [self.width * min(2**level, 8) for level in range(self.downsamples)]
         for level, features in enumerate(widths, start=1):

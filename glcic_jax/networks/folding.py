@@ -14,18 +14,23 @@ from glcic_jax.networks.layers import EPSILON
 class Folded(NamedTuple):
     """A convolution that does what convolution and batch normalisation did.
 
-    `kernel_KxKxCxF` and `bias_F` are float32.
+    `kernel_KxKxCxF`, `bias_F` and both parts of `after` are float32.
     """
 
     kernel: jax.Array
     bias: jax.Array
+    after: tuple[jax.Array, jax.Array] | None = None
+    """factor_F and offset_F of a normalisation that follows the ReLU: `relu(y) * factor + offset`.
+    It does not fold into the next kernel, because that reads zeros beyond the border, not offsets.
+    """
 
 
 def fold(generator: Generator, variables: Any) -> dict[str, Folded]:
     """Fold the running statistics of every layer into its kernel; exact but for rounding.
 
     With running statistics, normalisation is the affine map `scale * (y - mean) / deviation +
-    offset` of each feature, and an affine map of a convolution is a convolution with a bias.
+    offset` of each feature, and an affine map of a convolution is a convolution with a bias. Behind
+    a ReLU it stays an affine map.
 
     Args:
         generator: a network whose `layers()` are not None.
@@ -51,8 +56,13 @@ def fold(generator: Generator, variables: Any) -> dict[str, Folded]:
         norm = params[f"{layer.name}_norm"]["norm"]
         running = statistics[f"{layer.name}_norm"]["norm"]
         factor_F = norm["scale"] * jax.lax.rsqrt(running["var"] + EPSILON)
-        folded[layer.name] = Folded(
-            params[layer.name]["kernel"] * factor_F, norm["bias"] - running["mean"] * factor_F
+        offset_F = norm["bias"] - running["mean"] * factor_F
+        kernel = params[layer.name]["kernel"]
+        bias_F = params[layer.name].get("bias", jnp.zeros_like(factor_F))
+        folded[layer.name] = (
+            Folded(kernel, bias_F, (factor_F, offset_F))
+            if layer.rectifies_first
+            else Folded(kernel * factor_F, bias_F * factor_F + offset_F)
         )
     return folded | {"output": _as_it_is(params["output"])}
 

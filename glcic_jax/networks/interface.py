@@ -30,6 +30,8 @@ class Layer(NamedTuple):
     rectified, to which the input of the block is added."""
     adds: str = ""
     """Name of an earlier layer of the same size and features whose result is added to its own."""
+    rectifies_first: bool = False
+    """Its batch normalisation follows the ReLU instead of preceding it."""
 
 
 class Generator(Protocol):
@@ -87,7 +89,8 @@ class Generator(Protocol):
         """All convolutions but the last, the 3x3 `output` with a bias, in order.
 
         What it answers must be all there is: these layers, then `completion.to_image`. The
-        parameters are named after the layers, `{name}_norm/norm` the normalisation behind one.
+        parameters are named after the layers, `{name}_norm/norm` the normalisation behind one. A
+        convolution that is normalised may have a `bias` or none.
         Then the holes' surroundings alone can be computed, with the normalisation folded in. None:
         it is no such chain, and only ever computed whole.
         """

@@ -42,16 +42,16 @@ class Conv(nn.Module):
             dilation=self.dilation,
         )
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-            y = y + bias.astype(self.dtype)
+            y = _with_bias(self, y)
         return y
 
 
 class ConvTranspose(nn.Module):
-    """4x4 transposed convolution of stride 2: doubles height and width. No bias."""
+    """4x4 transposed convolution of stride 2: doubles height and width."""
 
     features: int
     dtype: jnp.dtype = jnp.float32
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
@@ -59,24 +59,33 @@ class ConvTranspose(nn.Module):
         # Each output pixel sums a quarter of the taps, so the fan-in is that of a 2x2 kernel.
         init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
         kernel = self.param("kernel", init, (4, 4, x_BxHxWxC.shape[-1], self.features))
-        return operators.convolve_transpose(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
+        y = operators.convolve_transpose(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
+        return _with_bias(self, y) if self.use_bias else y
 
 
 class InterpolatedConv(nn.Module):
-    """Every pixel twice along both axes, then a 3x3 convolution: doubles the map. No bias."""
+    """Every pixel twice along both axes, then a 3x3 convolution: doubles the map."""
 
     features: int
     dtype: jnp.dtype = jnp.float32
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """B x 2H x 2W x `features`, of type `dtype`."""
         kernel = self.param("kernel", _kernel_init, (3, 3, x_BxHxWxC.shape[-1], self.features))
-        return operators.convolve_doubled(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
+        y = operators.convolve_doubled(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype))
+        return _with_bias(self, y) if self.use_bias else y
+
+
+def _with_bias(layer: nn.Module, y_BxHxWxF: jax.Array) -> jax.Array:
+    """Adds the layer's parameter `bias`, which starts at zero."""
+    bias = layer.param("bias", nn.initializers.zeros_init(), (y_BxHxWxF.shape[-1],))
+    return y_BxHxWxF + bias.astype(y_BxHxWxF.dtype)
 
 
 class NormReLU(nn.Module):
-    """Batch normalisation over batch, height and width, then ReLU.
+    """Batch normalisation over batch, height and width, then ReLU; or `rectifies_first`.
 
     `axis_name` is the mapped axis over which `jax.pmap` or `shard_map` spreads the batch; under
     `jit` with a sharded batch the statistics span the whole batch by themselves.
@@ -85,10 +94,11 @@ class NormReLU(nn.Module):
     momentum: float
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
+    rectifies_first: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Normalise each feature, then cut negative values off.
+        """Normalise each feature and cut negative values off, or the other way round.
 
         Args:
             x: x_BxHxWxF or x_BxF; float32 or bfloat16.
@@ -105,4 +115,4 @@ class NormReLU(nn.Module):
             axis_name=self.axis_name if train else None,
             name="norm",
         )
-        return nn.relu(norm(x))
+        return norm(nn.relu(x)) if self.rectifies_first else nn.relu(norm(x))

@@ -158,6 +158,8 @@ def _of_chain(config: Config, axis_name: str | None) -> dict[str, Any]:
     return _common(config, axis_name) | {
         "downsamples": model.downsamples,
         "dilations": model.dilations,
+        "normalisation": model.normalisation,
+        "convolution_bias": model.convolution_bias,
         "deepest": model.deepest,
         "refines": model.refines,
         "views": model.views,
@@ -204,6 +206,8 @@ _RESIDUAL_FIELDS = (
     "model.dilations",
     "model.fill",
     "model.contrast",
+    "model.normalisation",
+    "model.convolution_bias",
 )
 _GENERATORS: dict[str, GeneratorEntry] = {
     "glcic": GeneratorEntry(

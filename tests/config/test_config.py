@@ -52,6 +52,7 @@ WRONG = [
     ({"model": {"downsamples": 0}}, "model.downsamples is 0"),
     ({"model": {"dilations": (2, -1)}}, "model.dilations is -1"),
     ({"model": {"contrast": "local", "fill": "mean"}}, "set model.fill harmonic"),
+    ({"model": {"contrast": "centred"}}, "set model.fill mean"),
     ({"model": {"contrast": "local", "downsamples": 1}}, "model.downsamples to at least 2"),
     ({"losses": {"joint_weight": -1.0}}, "losses.joint-weight is -1"),
     (

@@ -118,10 +118,17 @@ def test_fewer_levels_are_the_packages_own(source):
     "model",
     [
         {"generator": "glcic", "fill": "mean", "dilated_residual": True, "dilations": (2, 4)},
+        {
+            "generator": "glcic",
+            "fill": "mean",
+            "contrast": "centred",
+            "normalisation": "after_relu",
+            "convolution_bias": True,
+        },
         {"generator": "residual", "fill": "harmonic", "dilations": (2,), "views": 4},
         {"generator": "skip", "fill": "harmonic", "deepest": 2.0, "refines": False},
     ],
-    ids=lambda model: model["generator"],
+    ids=lambda model: "-".join(str(value) for value in model.values()),
 )
 def test_every_network(model):
     source: Source = make_source(**model)

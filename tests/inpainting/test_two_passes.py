@@ -26,10 +26,10 @@ SIDE = 32
 
 
 @functools.cache
-def trained(name: str, seed: int = 0, contrast: str = "absolute"):
+def trained(name: str, seed: int = 0, contrast: str = "absolute", **model):
     """A narrow generator in which every array counts, as after training."""
     config = Config(model=ModelConfig(width=4, dilations=(2, 0), bottleneck=8))
-    config = replace(config, model={"generator": name, "contrast": contrast})
+    config = replace(config, model={"generator": name, "contrast": contrast} | model)
     generator = registry.build_generator(config)
     image, mask = jnp.zeros((1, SIDE, SIDE, 3)), jnp.zeros((1, SIDE, SIDE, 1))
     variables = initialise(generator, jax.random.key(seed), image, mask)
@@ -100,6 +100,21 @@ def test_photographs_by_windows_and_as_scored(name, contrast):
     completer = model_completer(generator, variables)
     np.testing.assert_array_equal(completer(image, mask), filled)
     np.testing.assert_array_equal(completer(image[1:], mask[1:]), filled[1:])
+
+
+@pytest.mark.parametrize("side", [SIDE, 300])
+@pytest.mark.parametrize("options", [{"contrast": "centred"}, {"normalisation": "after_relu"}])
+def test_forms_of_networks_from_elsewhere_agree(options, side):
+    """A hole at the border too, where what follows a ReLU must not leak into the padding."""
+    generator, variables = trained("glcic", fill="mean", convolution_bias=True, **options)
+    assert "bias" in variables["params"]["up1"]
+    image, mask = images(2, side)
+    mask[0, :9, -12:] = 1
+    unit = image.astype(np.float32) / 255
+    wanted = np.asarray(whole(generator, variables, unit, mask))
+    filled = inpaint_fn(generator, variables, unit, mask)
+    np.testing.assert_allclose(filled, wanted, rtol=0, atol=2e-5)
+    assert wanted[np.broadcast_to(mask, wanted.shape) > 0].std() > 0.01
 
 
 @pytest.mark.parametrize("side", [SIDE, 300])
