@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from glcic_jax.config.settings import Normalisation
 from glcic_jax.errors import UserError
 from glcic_jax.importing.torch7 import Damaged, Object, read_torch7
 from glcic_jax.networks.interface import Layer
@@ -24,7 +26,7 @@ _LAYERS = {
     "Identity": "",
 }
 """Classes of `nn` and `cudnn`, and one letter each for the order in which they stand."""
-_ORDERS = {"before_relu": r"(cnr)+cs", "after_relu": r"(crn)+cs"}
+_ORDERS: dict[Normalisation, str] = {"before_relu": r"(cnr)+cs", "after_relu": r"(crn)+cs"}
 
 
 class Torch7Network(NamedTuple):
@@ -40,7 +42,7 @@ class Torch7Network(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     steps: tuple[tuple[int, ...], ...]
-    normalisation: str
+    normalisation: Normalisation
     mean: np.ndarray | None
 
 
@@ -144,11 +146,11 @@ def _steps(fields: dict[Any, Any]) -> tuple[int, ...]:
 def _kernel(fields: dict[Any, Any]) -> Any:
     """Some versions keep the weights of a convolution as a matrix."""
     weight = fields.get("weight")
-    shape = [fields.get(name) for name in ("nOutputPlane", "nInputPlane", "kH", "kW")]
-    is_matrix = isinstance(weight, np.ndarray) and weight.ndim == 2
-    if is_matrix and all(isinstance(n, int) for n in shape) and np.prod(shape) == weight.size:
-        return weight.reshape(shape)
-    return weight
+    shape = [fields.get(name, 0) for name in ("nOutputPlane", "nInputPlane", "kH", "kW")]
+    if not isinstance(weight, np.ndarray) or weight.ndim != 2:
+        return weight
+    fits = all(isinstance(n, int) for n in shape) and math.prod(shape) == weight.size
+    return weight.reshape(shape) if fits else weight
 
 
 def _variance(fields: dict[Any, Any]) -> Any:
