@@ -16,8 +16,10 @@ from support import replace
 
 from glcic_jax import import_generator, inpaint_fn, load_generator
 from glcic_jax.commands import import_generator as command
+from glcic_jax.commands.train import parse_arguments
 from glcic_jax.config.settings import PhaseConfig
 from glcic_jax.inpainting.generator_files import load_file
+from glcic_jax.networks.registry import generator_differences
 from glcic_jax.training.loop import train
 
 
@@ -47,14 +49,19 @@ def test_what_is_written_loads_as_what_was_imported(written):
     assert (completed[mask] != photo[mask]).any()
 
 
-def test_training_starts_from_it(written, tiny_config, tmp_path):
-    output = written[2]
-    model = dataclasses.replace(load_file(output)[0].model, discriminator_width=4, dense_features=8)
+def test_training_starts_from_it(written, tiny_config, tmp_path, monkeypatch):
+    """With the options that the command prints."""
+    output, said = written[2:]
+    options = said.partition("to train from it: glcic-jax train ")[2].split()
+    monkeypatch.setattr(sys, "argv", ["glcic-jax train", "--workdir", "x", *options])
+    printed = parse_arguments().config
+    assert generator_differences(load_file(output)[0], printed) == []
+    model = dataclasses.replace(printed.model, views=1, discriminator_width=4, dense_features=8)
     config = dataclasses.replace(
         replace(tiny_config, loop={"validate_every": 3}),
         model=model,
         phases=PhaseConfig(1, 0, 0),
-        initial=str(output),
+        initial=printed.initial,
     )
     config = replace(config, optimizer={"learning_rate": 1e-6, "warmup_steps": 0})
     train(tmp_path / "run", config)
