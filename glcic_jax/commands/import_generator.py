@@ -11,6 +11,7 @@ from pathlib import Path
 import tyro
 
 from glcic_jax.commands.command_line import parse
+from glcic_jax.config.settings import ModelConfig
 from glcic_jax.errors import UserError
 
 
@@ -44,10 +45,16 @@ def main() -> None:
     for note in imported.notes:
         print(note)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {imported.title}")
-    model = imported.config.model
-    print(
-        f"to train from it: glcic-jax train --initial {output} --model.generator glcic "
-        f"--model.width {model.width} --model.no-dilated-residual --model.fill mean "
-        f"--model.contrast {model.contrast} --model.normalisation {model.normalisation} "
-        "--model.convolution-bias"
+    options = training_options(imported.config.model)
+    print(f"to train from it: glcic-jax train --initial {output} {options}")
+
+
+def training_options(model: ModelConfig) -> str:
+    """What makes a run's generator like an imported one, whatever the preset."""
+    rates = " ".join(map(str, model.dilations))
+    return (
+        f"--model.generator {model.generator} --model.width {model.width} "
+        f"--model.downsamples {model.downsamples} --model.dilations {rates} "
+        f"--model.no-dilated-residual --model.fill {model.fill} --model.contrast {model.contrast} "
+        f"--model.normalisation {model.normalisation} --model.convolution-bias --model.deepest 0"
     )

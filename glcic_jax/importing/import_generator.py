@@ -125,7 +125,7 @@ def _mean_and_size(
         return stored, kind.image_size, ()
     if kind is IIZUKA:
         known = f"the file says no mean pixel: took that of Places2, {kind.mean}"
-        return np.asarray(kind.mean, np.float32), kind.image_size, (known,)
+        return np.array(kind.mean, np.float32), kind.image_size, (known,)
     raise UserError(
         f"{path} does not say the mean pixel of its training set; give --config with a JSON file "
         'such as {"mpv": [0.5, 0.4, 0.4]}: red, green, blue in [0, 1]'
@@ -141,12 +141,15 @@ def _read_settings(path: Path, otherwise: int) -> tuple[np.ndarray, int]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
     mean = found.get("mpv") if isinstance(found, dict) else None
-    numbers: list[Any] = mean if isinstance(mean, list) and len(mean) == 3 else [None]
-    if not all(type(n) in (int, float) and 0 <= n <= 1 for n in numbers):
+    if not isinstance(mean, list) or len(mean) != 3 or not all(map(_is_share, mean)):
         raise UserError(
             f"{path} has mpv = {mean!r}; expected three numbers from 0 to 1: the mean red, green "
             "and blue of the training set"
         )
-    size: Any = found.get("cn_input_size")
-    usable = type(size) is int and 32 <= size <= 4096 and size % 4 == 0
-    return np.asarray(mean, np.float32), size if usable else otherwise
+    size = found.get("cn_input_size")
+    usable = isinstance(size, int) and 32 <= size <= 4096 and size % 4 == 0
+    return np.array(mean, np.float32), size if usable else otherwise
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1

@@ -13,6 +13,7 @@ import numpy as np
 from glcic_jax.errors import UserError
 
 _REFUSED = (
+    OSError,
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     RuntimeError,
@@ -52,8 +53,6 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         ) from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}") from error
     except _REFUSED as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

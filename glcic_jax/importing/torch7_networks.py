@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -144,12 +145,12 @@ def _steps(fields: dict[Any, Any]) -> tuple[int, ...]:
 
 def _kernel(fields: dict[Any, Any]) -> Any:
     """Some versions keep the weights of a convolution as a matrix."""
-    weight: Any = fields.get("weight")
-    shape: list[Any] = [fields.get(name) for name in ("nOutputPlane", "nInputPlane", "kH", "kW")]
-    is_matrix = isinstance(weight, np.ndarray) and weight.ndim == 2
-    if is_matrix and all(isinstance(n, int) for n in shape) and np.prod(shape) == weight.size:
-        return weight.reshape(shape)
-    return weight
+    weight = fields.get("weight")
+    shape = [fields.get(name, 0) for name in ("nOutputPlane", "nInputPlane", "kH", "kW")]
+    if not isinstance(weight, np.ndarray) or weight.ndim != 2:
+        return weight
+    fits = all(isinstance(n, int) for n in shape) and math.prod(shape) == weight.size
+    return weight.reshape(shape) if fits else weight
 
 
 def _variance(fields: dict[Any, Any]) -> Any:

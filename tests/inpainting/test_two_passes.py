@@ -102,13 +102,12 @@ def test_photographs_by_windows_and_as_scored(name, contrast):
     np.testing.assert_array_equal(completer(image[1:], mask[1:]), filled[1:])
 
 
-@pytest.mark.parametrize("side", [SIDE, 300])
-@pytest.mark.parametrize("options", [{"contrast": "centred"}, {"normalisation": "after_relu"}])
-def test_forms_of_networks_from_elsewhere_agree(options, side):
+def test_a_network_of_another_order_of_layers_agrees():
     """A hole at the border too, where what follows a ReLU must not leak into the padding."""
-    generator, variables = trained("glcic", fill="mean", convolution_bias=True, **options)
+    options = {"contrast": "centred", "normalisation": "after_relu", "convolution_bias": True}
+    generator, variables = trained("skip", fill="mean", **options)
     assert "bias" in variables["params"]["up1"]
-    image, mask = images(2, side)
+    image, mask = images(2, side=300)
     mask[0, :9, -12:] = 1
     unit = image.astype(np.float32) / 255
     wanted = np.asarray(whole(generator, variables, unit, mask))
