@@ -29,6 +29,7 @@ from glcic_jax.runtime import devices, jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.journal import SATURATED, is_saturated
 from glcic_jax.runtime.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
+from glcic_jax.training.extension import check_extension
 from glcic_jax.training.images import resident_images
 from glcic_jax.training.recipe import Recipe, build_recipe
 from glcic_jax.training.signals import StopSignals
@@ -47,7 +48,7 @@ from glcic_jax.training.writers import Writers
 Step = Callable[[TrainState, jax.Array], tuple[TrainState, Terms]]
 
 
-def train(workdir: Path, config: Config) -> None:
+def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
     """Run, or go on with, the training run in `workdir` until its last step.
 
     SIGTERM and Ctrl-C save a checkpoint and return; a second Ctrl-C stops at once. All processes of
@@ -56,6 +57,7 @@ def train(workdir: Path, config: Config) -> None:
     Args:
         workdir: made if it does not exist.
         config: must agree with the run that is there already, see `config.saved.differences`.
+        extend: but for the lengths of its phases: go on with that run for more steps.
 
     Raises:
         UserError: a setting, a source of data or `workdir` can't be used (nothing is written
@@ -65,7 +67,8 @@ def train(workdir: Path, config: Config) -> None:
     check_run(config)
     mesh = devices.batch_mesh()
     devices.check_batch(config.data.batch_size, mesh)
-    jobs.together(lambda: check_workdir(workdir, config))
+    jobs.together(lambda: check_workdir(workdir, config, extend=extend))
+    extended = jobs.together(lambda: check_extension(workdir, config)) if extend else ""
     check_shared(workdir)
     validation_images = jobs.together(lambda: open_evaluation(config, "validation"))
     with jobs.together(lambda: open_training(config)) as training_data:
@@ -73,13 +76,15 @@ def train(workdir: Path, config: Config) -> None:
         training_data.require_same()
         if not (Path(workdir) / CONFIG_NAME).exists():
             jobs.together(lambda: _initial_variables(config))  # raises before any write
-        jobs.together(lambda: open_workdir(workdir, config))
+        jobs.together(lambda: open_workdir(workdir, config, extend=extend))
         with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
             state = _start_or_resume(config, mesh, checkpoints, training_data)
             start = int(state.step)
             active = jobs.is_first()
             with Writers(workdir, total_steps(config), start, active=active) as writers:
                 _announce(writers, config, mesh, state)
+                if extended:
+                    writers.message(extended)
                 loop = _Loop(config, mesh, checkpoints, writers, validation_images)
                 loop.run(state, training_data)
 
@@ -189,7 +194,9 @@ class _Loop:
         loop, total = self._config.loop, total_steps(self._config)
         start = int(state.step)
         if start >= total:
-            self._writers.message(f"the run is complete: {total} steps are done")
+            self._writers.message(
+                f"the run is complete: {total} steps are done; --extend and longer phases go on"
+            )
             return
         steps = self._steps(training_data)
         batches = training_data.batches(
