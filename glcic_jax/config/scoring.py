@@ -12,6 +12,7 @@ import tyro
 
 from glcic_jax.config.fields import Range, check_fields
 from glcic_jax.config.rules import LIMIT
+from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
 
 HoleProtocol = Literal["rectangle", "center", "freeform", "pixels"]
@@ -31,6 +32,9 @@ class Scoring:
     pixels."""
     split: Literal["test", "validation"] = "test"
     """Images to score; none of either was trained on."""
+    sources: Annotated[tuple[str, ...], tyro.conf.arg(name="data.sources")] = ()
+    """Where the folders of the run's images are now, if they have moved: its sources in their
+    order, such as folder:/new/place. What they are can't be changed."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Start of the random holes; the same seed gives every method and run the same holes."""
     batch_size: Annotated[int, Range(1)] = 64
@@ -48,6 +52,27 @@ class Scoring:
     """Which methods to score."""
     checkpoint: Literal["best", "latest"] = "best"
     """Which of a run's checkpoints: the best by validation (hole PSNR), or the newest."""
+
+
+def relocated(config: Config, sources: tuple[str, ...]) -> Config:
+    """A run's configuration with other places of its folders; the same one for no sources.
+
+    Raises:
+        UserError: the sources are of other kinds than the run's, or more or fewer.
+    """
+    if not sources:
+        return config
+    if [_kind(source) for source in sources] != [_kind(source) for source in config.data.sources]:
+        raise UserError(
+            f"--data.sources is {' '.join(sources)}, but the run's are "
+            f"{' '.join(config.data.sources)}; it says where the folders among them are now: name "
+            "all of them in their order, each folder with its new place"
+        )
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, sources=sources))
+
+
+def _kind(source: str) -> str:
+    return "folder" if source.startswith("folder:") and source != "folder:" else source
 
 
 STANDARD = Scoring()

@@ -203,7 +203,7 @@ def workdir(tmp_path, monkeypatch):
     generator, variables = _model()
     run = SimpleNamespace(config=Config(), generator=generator, variables=variables, step=7)
     monkeypatch.setattr(reporting.generators, "load_run", lambda *_: run)
-    monkeypatch.setattr(reporting, "open_evaluation", lambda *_: _image_set())
+    monkeypatch.setattr(reporting, "open_images", lambda *_: _image_set())
     return tmp_path
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+
 import chex
 import jax
 import pytest
 from support import replace
 
-from glcic_jax.config.settings import PhaseConfig
+from glcic_jax.config.settings import (
+    Config,
+    DataConfig,
+    LoopConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PhaseConfig,
+)
 from glcic_jax.errors import UserError
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.devices import batch_mesh, replicated
@@ -23,23 +32,33 @@ def final_state(workdir):
         return checkpoints.restore_latest(abstract)
 
 
-@pytest.fixture
-def finished(tiny_config, tmp_path):
-    """A run of (0, 0, 3) steps at a constant rate that has ended, and its configuration."""
-    config = replace(
-        tiny_config,
-        phases=PhaseConfig(0, 0, 3),
-        optimizer={"schedule": "constant", "warmup_steps": 0},
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of three steps at a constant rate that has ended, and its configuration."""
+    config = Config(
+        image_size=16,
+        data=DataConfig(batch_size=8),
+        model=ModelConfig(width=4, dilations=(2,), discriminator_width=4, dense_features=8),
+        optimizer=OptimizerConfig(schedule="constant", warmup_steps=0),
+        phases=PhaseConfig(3, 0, 0),
+        loop=LoopConfig(validate_every=100, save_every=100, validation_images=4),
     )
-    config = replace(config, loop={"validate_every": 100, "save_every": 100})
-    train(tmp_path / "parts", config)
-    return tmp_path / "parts", config
+    workdir = tmp_path_factory.mktemp("trained") / "parts"
+    train(workdir, config)
+    return workdir, config
+
+
+@pytest.fixture
+def finished(trained, tmp_path):
+    """A copy of that run, to be changed."""
+    shutil.copytree(trained[0], tmp_path / "parts")
+    return tmp_path / "parts", trained[1]
 
 
 def test_a_run_that_was_extended_is_one_run_of_that_length(finished, tmp_path, capsys):
     workdir, config = finished
-    longer = replace(config, phases=PhaseConfig(0, 0, 5))
-    with pytest.raises(UserError, match=r"phases.joint_steps: 3 -> 5\).\nAdd --extend"):
+    longer = replace(config, phases=PhaseConfig(5, 0, 0))
+    with pytest.raises(UserError, match=r"phases.completion_steps: 3 -> 5\).\nAdd --extend"):
         train(workdir, longer)
     train(workdir, longer, extend=True)
     told = capsys.readouterr().out
@@ -57,9 +76,9 @@ def test_what_can_not_be_extended_is_refused_and_nothing_changes(finished, tmp_p
     workdir, config = finished
     before = (workdir / "config.json").read_bytes()
     for changes, complaint in (
-        ({"phases": PhaseConfig(2, 0, 3)}, "step 1 of 3 that are done was of the joint phase"),
-        ({"phases": PhaseConfig(0, 0, 2)}, "and these phases have 2; give more"),
-        ({"phases": PhaseConfig(0, 0, 5), "seed": 9}, "holds a run with other settings"),
+        ({"phases": PhaseConfig(2, 9, 0)}, "step 3 of 3 that are done was of the completion phase"),
+        ({"phases": PhaseConfig(2, 0, 0)}, "step 3 of 3"),
+        ({"phases": PhaseConfig(5, 0, 0), "seed": 9}, "holds a run with other settings"),
     ):
         with pytest.raises(UserError, match=complaint):
             train(workdir, replace(config, **changes), extend=True)
@@ -73,7 +92,7 @@ def test_the_cosine_is_told(finished):
     old = replace(config, optimizer={"schedule": "cosine"})
     text = (workdir / "config.json").read_text().replace('"constant"', '"cosine"')
     (workdir / "config.json").write_text(text)
-    told = check_extension(workdir, replace(old, phases=PhaseConfig(0, 0, 6)))
+    told = check_extension(workdir, replace(old, phases=PhaseConfig(6, 0, 0)))
     # Half of a cosine over six steps is done, all of one over three.
     assert "from 0 to 0.001 at step 3: not the same as one run of 6 steps" in told
 
