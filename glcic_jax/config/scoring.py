@@ -6,19 +6,21 @@ Imports no array library, so that `evaluate.py --help` answers at once.
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal, get_args
+import os
+import re
+import zlib
+from typing import Annotated, Literal
 
 import tyro
 
 from glcic_jax.config.fields import Range, check_fields
-from glcic_jax.config.rules import LIMIT
+from glcic_jax.config.rules import KINDS_OF_HOLES, LIMIT, PROTOCOLS
 from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
 
-HoleProtocol = Literal["rectangle", "center", "freeform", "pixels"]
-"""Kinds of the holes that are scored; `evaluation/protocols.py` draws them."""
-
-PROTOCOLS: tuple[HoleProtocol, ...] = get_args(HoleProtocol)
+HoleProtocol = str
+"""A kind of the holes that are scored, one of `PROTOCOLS` or folder:PATH;
+`evaluation/protocols.py` draws them."""
 
 Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic", "model"]
 
@@ -27,9 +29,11 @@ Method = Literal["mean_pixel", "telea", "navier_stokes", "biharmonic", "harmonic
 class Scoring:
     """Which images, holes, methods and checkpoint are scored."""
 
-    protocols: Annotated[tuple[HoleProtocol, ...], tyro.conf.arg(name="protocol")] = ("rectangle",)
-    """Shapes of the holes, one or more: one rectangle, the middle quarter, brush strokes, or single
-    pixels."""
+    protocols: Annotated[
+        tuple[HoleProtocol, ...], KINDS_OF_HOLES, tyro.conf.arg(name="protocol")
+    ] = ("rectangle",)
+    """Shapes of the holes, one or more: rectangle (one), center (the middle quarter), freeform
+    (brush strokes), pixels (single ones), or folder:PATH, masks of your own as they are."""
     split: Literal["test", "validation"] = "test"
     """Images to score; none of either was trained on."""
     sources: Annotated[tuple[str, ...], tyro.conf.arg(name="data.sources")] = ()
@@ -73,6 +77,15 @@ def relocated(config: Config, sources: tuple[str, ...]) -> Config:
 
 def _kind(source: str) -> str:
     return "folder" if source.startswith("folder:") and source != "folder:" else source
+
+
+def protocol_key(protocol: HoleProtocol) -> str:
+    """A protocol as part of a file's name; a folder by its own name and a checksum of its path."""
+    if protocol in PROTOCOLS:
+        return protocol
+    path = os.path.abspath(os.path.expanduser(protocol.removeprefix("folder:")))
+    name = re.sub(r"[^\w.-]", "_", os.path.basename(path))
+    return f"folder-{name}-{zlib.crc32(path.encode('utf-8', 'surrogateescape')):08x}"
 
 
 STANDARD = Scoring()

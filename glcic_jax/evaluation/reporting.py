@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 from PIL import Image
 
-from glcic_jax.config.scoring import Scoring, check_scoring, relocated
+from glcic_jax.config.scoring import Scoring, check_scoring, protocol_key, relocated
 from glcic_jax.config.settings import Config
 from glcic_jax.data.pipeline import require_same
 from glcic_jax.data.sources import Split
@@ -115,7 +115,7 @@ def _report(
 ) -> None:
     """Write both files, print both tables."""
     sheet = picture_grid(completers, image_set, protocol=results.protocol, seed=results.seed)
-    key = f"{results.protocol}-{split}"
+    key = f"{protocol_key(results.protocol)}-{split}"
     evaluation = RunEvaluation(
         split=split,
         step=step,

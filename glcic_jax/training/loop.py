@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from glcic_jax.config.saved import to_json
 from glcic_jax.config.settings import Config, Phase, phase_of, total_steps
+from glcic_jax.data.mask_folder import open_masks
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
 from glcic_jax.errors import UserError
@@ -71,6 +72,7 @@ def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
     extended = jobs.together(lambda: check_extension(workdir, config)) if extend else ""
     check_shared(workdir)
     validation_images = jobs.together(lambda: open_evaluation(config, "validation"))
+    cover_NxSxS = open_masks(config)
     with jobs.together(lambda: open_training(config)) as training_data:
         require_same([validation_images])
         training_data.require_same()
@@ -85,12 +87,16 @@ def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
                 _announce(writers, config, mesh, state)
                 if extended:
                     writers.message(extended)
-                loop = _Loop(config, mesh, checkpoints, writers, validation_images)
+                loop = _Loop(config, mesh, checkpoints, writers, validation_images, cover_NxSxS)
                 loop.run(state, training_data)
 
 
 def compile_step(
-    recipe: Recipe, phase: Phase, mesh: Mesh, resident: jax.Array | Pyramids | None = None
+    recipe: Recipe,
+    phase: Phase,
+    mesh: Mesh,
+    resident: jax.Array | Pyramids | None = None,
+    cover_NxSxS: jax.Array | None = None,
 ) -> Step:
     """One phase's step, jitted over the mesh; donates the state.
 
@@ -100,25 +106,25 @@ def compile_step(
         mesh: the batch is sharded over its axis, the state is on all devices.
         resident: uint8 image_NxSxSx3 or photographs, on all devices, if batches are int32
             indices_B into them; otherwise batches are uint8 image_BxSxSx3.
+        cover_NxSxS: uint8 on all devices, the masks of a folder, where holes are made of them.
     """
     step = functools.partial(STEPS[phase], recipe)
 
-    def on_images(state, images):
-        images = jax.lax.with_sharding_constraint(images, devices.batch_sharded(mesh))
-        return step(state, images)
-
-    def on_indices(state, indices, resident):
-        return on_images(state, resident_images(recipe.config, state, resident, indices))
+    def on_batch(state, batch, resident=None, cover_NxSxS=None):
+        if resident is not None:
+            batch = resident_images(recipe.config, state, resident, batch)
+        images = jax.lax.with_sharding_constraint(batch, devices.batch_sharded(mesh))
+        return step(state, images, cover_NxSxS)
 
     jitted: Any = jax.jit(
-        on_images if resident is None else on_indices,
+        on_batch,
         donate_argnums=0,
         out_shardings=devices.replicated(mesh),
         compiler_options=devices.compiler_options(mesh.devices.flat[0].platform),
     )
-    if resident is None:
+    if resident is None and cover_NxSxS is None:
         return jitted
-    return lambda state, indices: jitted(state, indices, resident)
+    return lambda state, batch: jitted(state, batch, resident, cover_NxSxS)
 
 
 def _start_or_resume(
@@ -180,6 +186,7 @@ class _Loop:
         checkpoints: Checkpoints,
         writers: Writers,
         validation_images: ImageSet,
+        cover_NxSxS: np.ndarray | None,
     ):
         self._config = config
         self._mesh = mesh
@@ -187,6 +194,7 @@ class _Loop:
         self._checkpoints = checkpoints
         self._writers = writers
         self._validation_images = validation_images
+        self._cover_NxSxS = cover_NxSxS
         self._window = Window(config.data.batch_size)
         self._told_saturated = False
 
@@ -240,8 +248,14 @@ class _Loop:
         resident = None
         if training_data.resident is not None:
             resident = devices.put_replicated(self._mesh, training_data.resident)
+        cover = self._cover_NxSxS
+        if cover is not None:
+            cover = devices.put_replicated(self._mesh, cover)
         phases: tuple[Phase, ...] = ("completion", "discriminator", "joint")
-        return {phase: compile_step(self._recipe, phase, self._mesh, resident) for phase in phases}
+        return {
+            phase: compile_step(self._recipe, phase, self._mesh, resident, cover)
+            for phase in phases
+        }
 
     def _phase_ends(self, done: int) -> bool:
         phases = self._config.phases

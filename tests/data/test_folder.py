@@ -319,8 +319,8 @@ def test_photographs_of_other_kinds_are_counted_once(tmp_path, photo, caplog):
             Folder(str(tmp_path), split, SETTINGS)
     assert len(caplog.records) == 1
     assert "passed over 1 .bmp, 3 .heic, which are not read; save them as JPEG" in caplog.text
+    touch(tmp_path / "other", "a.nef")
     with pytest.raises(UserError, match=r"it has 1 \.nef, which are not read"):
-        touch(tmp_path / "other", "a.nef")
         split_paths(str(tmp_path / "other"), "train")
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from support import ROOT
 
-from glcic_jax.config.scoring import PROTOCOLS, Scoring
+from glcic_jax.config.rules import PROTOCOLS
+from glcic_jax.config.scoring import Scoring
 from glcic_jax.config.settings import Config, ModelConfig
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import loop, metrics, model, protocols, reporting
