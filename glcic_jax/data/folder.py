@@ -234,8 +234,9 @@ def _size(path: str) -> tuple[int, int] | str:
     try:
         with unlimited(), open(path, "rb") as stream, Image.open(stream) as image:
             width, height = image.size
-            # Asked without need, a PNG file would be decoded to its end. A TIFF's size is upright.
-            tags = image.getexif() if "exif" in image.info and image.format != "TIFF" else {}
+            # Asked without need, a PNG file would be decoded to its end. Of a TIFF, whose tags are
+            # no such block, Pillow tells the upright size.
+            tags = image.getexif() if "exif" in image.info else {}
             on_its_side = tags.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except Exception:  # see `Folder._decode`
         return "are not readable images"
