@@ -138,7 +138,7 @@ def _take(batches: Iterator[Any], count: int) -> None:
 
 def _paths(config: Config) -> list[str]:
     """Absolute paths of the training photographs."""
-    from glcic_jax.data.folder import split_paths
+    from glcic_jax.data.folder_files import split_paths
 
     root = os.path.abspath(os.path.expanduser(config.data.sources[0].removeprefix("folder:")))
     return [os.path.join(root, path) for path in split_paths(root, "train")]

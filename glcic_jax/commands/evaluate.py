@@ -1,6 +1,6 @@
 """`glcic-jax evaluate --workdir runs/x`: score runs beside classical fills.
 
-With `--report` any number of runs is compared on identical images and holes.
+Any number of runs, files and names is compared on identical images and holes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ class Arguments:
 
     One run: prints a table, writes a picture grid to WORKDIR/results-PROTOCOL-SPLIT.png and the
     scores to WORKDIR/results.json under the key PROTOCOL-SPLIT; what else that file holds stays.
-    With --report: writes a page that compares the runs, a Markdown table and results.json there.
+    Several, or a file or a name: prints a table that compares them; with --report also writes a
+    page, the table in Markdown and results.json there.
     On whole photographs: glcic-jax evaluate photographs --help.
     """
 
-    workdir: tuple[Path, ...]
-    """Directories that train.py wrote; with --report, one or more."""
+    workdir: tuple[str, ...]
+    """Directories that train.py wrote, files that glcic-jax export wrote, or names of generators
+    that come with the package; any number of them."""
     report: Path | None = None
     """Directory for a page that compares the runs; opens from disk."""
     scoring: Annotated[Scoring, tyro.conf.arg(name="")] = STANDARD
@@ -46,11 +48,10 @@ def main() -> None:
         evaluate_photographs.main()
         return
     arguments = parse(Arguments, description=Arguments.__doc__)
-    if arguments.report is None and len(arguments.workdir) != 1:
-        raise UserError(
-            f"{len(arguments.workdir)} runs were named; to compare them say where the report goes: "
-            "--report DIRECTORY"
-        )
+    if not arguments.workdir:
+        raise UserError("--workdir names nothing; give a run, a file or a name, or several")
+    paths = [Path(name).expanduser() for name in arguments.workdir]
+    is_run = len(paths) == 1 and not paths[0].is_file() and _is_path(arguments.workdir[0])
     if arguments.classifier is not None and arguments.report is None:
         raise UserError("--classifier is used by the report: say where it goes, --report DIRECTORY")
     from glcic_jax.evaluation.reporting import compare_to_report, evaluate_run
@@ -58,9 +59,14 @@ def main() -> None:
 
     keep_compiled_programs()
     with job(arguments.job, arguments, sync_stops=False):
-        if arguments.report is None:
-            evaluate_run(arguments.workdir[0], arguments.scoring)
+        if arguments.report is None and is_run:
+            evaluate_run(paths[0], arguments.scoring)
         else:
             compare_to_report(
                 arguments.workdir, arguments.report, arguments.scoring, arguments.classifier
             )
+
+
+def _is_path(name: str) -> bool:
+    """Whether this is the directory of a run, or would be, and not the name of a generator."""
+    return Path(name).expanduser().is_dir() or Path(name).name != name

@@ -17,10 +17,11 @@ import subprocess
 import sys
 from concurrent import futures
 from pathlib import Path
-from typing import IO, get_args
+from typing import IO
 
 from glcic_jax.commands.command_line import parse
 from glcic_jax.config.presets import STUDY
+from glcic_jax.config.rules import PROTOCOLS
 from glcic_jax.config.scoring import HoleProtocol
 from glcic_jax.config.settings import total_steps
 from glcic_jax.errors import UserError
@@ -42,7 +43,7 @@ class Arguments:
     jobs: int = 1
     """Runs that train at a time, each on its share of the CPU cores. With more than one, what a run
     prints goes to a file beside its directory."""
-    protocol: tuple[HoleProtocol, ...] = get_args(HoleProtocol)
+    protocol: tuple[HoleProtocol, ...] = PROTOCOLS
     """Shapes of the holes; each has its tables in the report."""
 
 

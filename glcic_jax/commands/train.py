@@ -20,6 +20,8 @@ class Arguments:
 
     workdir: Path
     """Directory of the run: config.json, checkpoints, metrics.jsonl, TensorBoard, samples."""
+    extend: bool = False
+    """Go on with a run for more steps: give its own options, and longer phases."""
     preset: str = "photos"
     """Settings to start from; every other option overrides one of them."""
     config: Annotated[Config, tyro.conf.arg(name="")] = PRESETS["photos"]
@@ -33,7 +35,7 @@ def parse_arguments() -> Arguments:
     name = first.parse_known_args()[0].preset
     return parse(
         Arguments,
-        default=Arguments(tyro.MISSING, name, preset(name)),
+        default=Arguments(tyro.MISSING, preset=name, config=preset(name)),
         description=f"{Arguments.__doc__} Presets: {', '.join(PRESETS)}.",
     )
 
@@ -48,4 +50,4 @@ def main() -> None:
     set_cpu_devices(arguments.config.loop.cpu_devices)
     keep_compiled_programs()
     with job(arguments.job, arguments, sync_stops=True):
-        train(arguments.workdir, arguments.config)
+        train(arguments.workdir, arguments.config, extend=arguments.extend)

@@ -53,10 +53,15 @@ def _check_data(config: Config) -> None:
 
 def _check_masks(config: Config) -> None:
     masks = config.masks
-    for name in ("side", "brush", "missing", "count"):
+    for name in ("side", "brush", "missing", "count", "scale"):
         low, high = getattr(masks, f"min_{name}"), getattr(masks, f"max_{name}")
         _require_order(f"masks.min-{name}", low, f"masks.max-{name}", high)
-    if masks.kind in ("rectangle", "rectangles", "blobs", "mixed"):
+    _require(
+        len(masks.shares) in (4, 7) or masks.kind.startswith("mixed+"),
+        f"masks.shares has {len(masks.shares)} numbers, the last one for a folder of masks; set "
+        "masks.kind mixed+folder:PATH, or leave that number out",
+    )
+    if masks.kind in ("rectangle", "rectangles", "blobs") or masks.kind.startswith("mixed"):
         _require(
             masks.max_side <= masks.local_window,
             f"masks.max-side {masks.max_side:g} is more than masks.local-window "

@@ -16,16 +16,13 @@ import dataclasses
 from typing import Annotated, Literal
 
 from glcic_jax.config.fields import Range
-from glcic_jax.config.rules import EVEN, SHARE_OF_SIDE, SHARES_OF_KINDS, SOURCES
+from glcic_jax.config.rules import EVEN, KIND_OF_MASKS, SHARE_OF_SIDE, SHARES_OF_KINDS, SOURCES
 
 Fill = Literal["mean", "harmonic"]
 """What stands in a hole before a network sees it."""
 Contrast = Literal["absolute", "local", "centred"]
 Normalisation = Literal["before_relu", "after_relu"]
 
-MaskKind = Literal[
-    "rectangle", "rectangles", "freeform", "pixels", "blobs", "specks", "text", "mixed"
-]
 Fusion = Literal["joint", "separate"]
 LocalHead = Literal["vector", "patch"]
 
@@ -79,12 +76,14 @@ class AugmentConfig:
 class MaskConfig:
     """The holes that training cuts; lengths are fractions of the image side."""
 
-    kind: MaskKind = "rectangle"
-    """One rectangle, several rectangles, brush strokes, random missing pixels, a blob, specks, a
-    line of text, or for each image one of these."""
+    kind: Annotated[str, KIND_OF_MASKS] = "rectangle"
+    """rectangle (one), rectangles (several), freeform (brush strokes), pixels (random missing
+    pixels), blobs (one), specks, text (a line of it), or mixed: for each image one of these.
+    folder:PATH: masks of your own, scaled, mirrored, turned and placed at random;
+    mixed+folder:PATH: they are one more kind of the mixture."""
     shares: Annotated[tuple[float, ...], SHARES_OF_KINDS] = (1.0, 1.0, 1.0, 1.0)
     """mixed: how often each of the first four, or of all seven, is drawn, in that order; they need
-    not sum to 1."""
+    not sum to 1. mixed+folder: the folder's share may stand at the end, otherwise it is 1."""
     side_scale: Literal["uniform", "logarithmic"] = "uniform"
     """How the sides of a single rectangle are drawn; logarithmic: small ones as often as large."""
     min_side: Annotated[float, Range(1e-6, 1)] = 0.25
@@ -103,6 +102,12 @@ class MaskConfig:
     """Random pixels: smallest missing share of the local window."""
     max_missing: Annotated[float, Range(1e-6, 1)] = 0.75
     """Random pixels: largest missing share of the local window."""
+    min_scale: Annotated[float, Range(0.05, 1)] = 0.5
+    """folder: smallest longer side of a mask."""
+    max_scale: Annotated[float, Range(0.05, 1)] = 1.0
+    """folder: largest longer side of a mask."""
+    max_turn: Annotated[float, Range(0, 180)] = 180.0
+    """folder: largest rotation of a mask to either side, in degrees."""
     local_window: Annotated[float, SHARE_OF_SIDE] = 0.5
     """Side of the local discriminator's square window, which contains the holes."""
 
@@ -280,6 +285,11 @@ class Config:
 def pixels(fraction: float, image_size: int) -> int:
     """A length of `fraction` of the image side in whole pixels, at least 1."""
     return max(1, round(fraction * image_size))
+
+
+def mask_folder(masks: MaskConfig) -> str:
+    """The folder whose masks are among the holes, or ""."""
+    return masks.kind.partition("folder:")[2]
 
 
 def window_size(config: Config) -> int:

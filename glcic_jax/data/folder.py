@@ -1,9 +1,6 @@
-"""A folder of photographs: any tree of JPEG, PNG and WebP files of any size.
+"""A folder of photographs: any tree of JPEG, PNG, WebP and TIFF files of any size.
 
-Splits. Where the folder has a directory `train`, `validation` (or `val`, `valid`) or `test`, that
-directory is the split. A split without a directory is a share of `train`; without any of these
-directories, of the whole tree. A file's share is decided by a hash of its path in the folder: a
-tenth is for validation, a tenth for testing, the rest for training, the same on every machine.
+Which files belong to which split: `folder_files.py`.
 
 Colour. Every file becomes 8-bit RGB: the EXIF orientation is applied, transparency lies on white,
 16-bit values are scaled, grayscale is repeated, CMYK is converted without a colour profile.
@@ -11,13 +8,13 @@ Colour. Every file becomes 8-bit RGB: the EXIF orientation is applied, transpare
 
 from __future__ import annotations
 
-import hashlib
+import collections
+import contextlib
 import logging
 import os
-import unicodedata
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -32,17 +29,12 @@ from glcic_jax.data.crops import (
     resize_box,
     square_box,
 )
+from glcic_jax.data.folder_files import split_paths
 from glcic_jax.errors import UserError
+from glcic_jax.files.image_opening import unlimited
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-"""File names that are read, in either case."""
-
-DIRECTORIES = {
-    "train": ("train",),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test",),
-}
-"""Names of the directories that are splits, in either case."""
+MOST_PIXELS = 1_000_000_000
+"""Photographs of more are left out: decoded, each takes three bytes a pixel."""
 
 _log = logging.getLogger("glcic_jax")
 
@@ -114,6 +106,30 @@ class Folder:
         raise UserError(f"no image of {self.name} can be read any more; restore the folder")
 
 
+_LARGE = threading.Lock()
+_LARGE_PIXELS = 2**27
+"""Photographs of more are decoded one after the other in each process: they take 0.4 GB and up."""
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Image.Image]:
+    """An image file of any size, not decoded yet.
+
+    Pillow takes what has more than 179 million pixels for an attack, and so would refuse scans.
+
+    Raises:
+        Exception: it is no image, or has more than `MOST_PIXELS`.
+    """
+    # As a stream: Pillow maps an uncompressed TIFF that it is given by path, and turns it wrongly
+    # where EXIF says how it lies (seen in 13.0).
+    with unlimited(), open(path, "rb") as stream, Image.open(stream) as image:
+        pixels = image.width * image.height
+        if pixels > MOST_PIXELS:
+            raise UserError(f"{pixels:,} pixels, more than the {MOST_PIXELS:,} that are read")
+        with _LARGE if pixels > _LARGE_PIXELS else contextlib.nullcontext():
+            yield image
+
+
 def read_crop(path: str, crops: CropSettings, draw: CropDraw | None) -> np.ndarray:
     """Decode one file and cut a crop.
 
@@ -128,7 +144,7 @@ def read_crop(path: str, crops: CropSettings, draw: CropDraw | None) -> np.ndarr
     Raises:
         Exception: the file can't be decoded.
     """
-    with Image.open(path) as image:
+    with opened(path) as image:
         short = min(image.size)
         edge = random_edge(short, crops, draw) if draw else crops.image_size
         # JPEG files decode at a half, a quarter or an eighth for a fraction of the time. At least
@@ -155,7 +171,7 @@ def read_whole(path: str, size: tuple[int, int]) -> np.ndarray:
     Raises:
         Exception: the file can't be decoded.
     """
-    with Image.open(path) as image:
+    with opened(path) as image:
         least = 2 * max(size)  # along either side: the file may lie on its side
         image.draft(None, (least, least))
         photo = to_rgb(image)
@@ -181,112 +197,51 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def list_images(root: str) -> list[str]:
-    """Paths of all image files below a folder, in the order of their names.
-
-    Raises:
-        UserError: the folder does not exist, is a file, or has no images.
-    """
-    if not os.path.isdir(root):
-        what = "is a file" if os.path.exists(root) else "does not exist"
-        raise UserError(f"folder:{root} {what}; give a directory with images")
-    paths = sorted(_image_paths(root))
-    if not paths:
-        raise UserError(
-            f"folder:{root} has no images; expected files that end in {', '.join(SUFFIXES)}"
-        )
-    return paths
-
-
-def split_paths(root: str, split: str) -> list[str]:
-    """Paths in the folder, sorted, of the image files that belong to a split.
-
-    Raises:
-        UserError: the folder does not exist, is a file, has no images or none in this split.
-    """
-    paths = list_images(root)
-    tops = [_split_of_directory(path.split("/")[0]) if "/" in path else None for path in paths]
-    pool = paths
-    if any(tops):
-        own = [path for path, top in zip(paths, tops, strict=True) if top == split]
-        if own and split != "train":
-            return own
-        pool = [path for path, top in zip(paths, tops, strict=True) if top == "train"]
-    # What has a directory of its own takes no share of the rest.
-    taken = set(tops)
-    chosen = [path for path in pool if _split_of_hash(path, taken) == split]
-    if not chosen:
-        raise UserError(
-            f"folder:{root} has {len(paths)} images but none for the split {split}; "
-            f"put images of that split in {root}/{split}, or add more images to the folder"
-        )
-    return chosen
-
-
-def _split_of_directory(name: str) -> str | None:
-    for split, names in DIRECTORIES.items():
-        if name.lower() in names:
-            return split
-    return None
-
-
-def _split_of_hash(path: str, taken: set[str | None]) -> str:
-    # One spelling of accented letters: file systems differ in it.
-    text = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
-    tenth = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % 10
-    split = {0: "validation", 1: "test"}.get(tenth, "train")
-    return "train" if split in taken else split
-
-
-def _image_paths(root: str) -> Iterator[str]:
-    """Image files under `root`, hidden ones left out; links are followed, each directory once."""
-    seen = set()
-    for here, directories, files in os.walk(root, followlinks=True):
-        status = os.stat(here)
-        if (status.st_dev, status.st_ino) in seen:
-            directories.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        directories[:] = sorted(name for name in directories if not name.startswith("."))
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                yield Path(here, name).relative_to(root).as_posix()
-
-
 def _readable(root: str, paths: list[str], split: str) -> tuple[list[str], list[tuple[int, int]]]:
-    """The paths whose files open as images, and their sizes; a warning counts the others.
+    """The paths whose files can be read, and their sizes; warnings count the others by what is
+    wrong with them.
 
     Raises:
-        UserError: more than half of them don't.
+        UserError: that is more than half of them.
     """
     with ThreadPoolExecutor(16) as pool:
         sizes = list(pool.map(lambda path: _size(os.path.join(root, path)), paths))
-    kept = [(path, size) for path, size in zip(paths, sizes, strict=True) if size]
-    broken = len(paths) - len(kept)
-    if broken:
-        first = paths[sizes.index(None)]
-        if 2 * broken > len(paths):
+    wrong: dict[str, list[str]] = collections.defaultdict(list)
+    kept: list[str] = []
+    found: list[tuple[int, int]] = []
+    for path, size in zip(paths, sizes, strict=True):
+        if isinstance(size, str):
+            wrong[size].append(path)
+        else:
+            kept.append(path)
+            found.append(size)
+    for what, left_out in wrong.items():
+        if 2 * (len(paths) - len(kept)) > len(paths):
             raise UserError(
-                f"{broken} of {len(paths)} files for the split {split} in folder:{root} are not "
-                f"readable images, for example {first}; check the folder"
+                f"{len(left_out)} of {len(paths)} files for the split {split} in folder:{root} "
+                f"{what}, for example {left_out[0]}; check the folder"
             )
         _log.warning(
-            "%s: left out %d of %d %s files that are not readable images, for example %s",
-            root, broken, len(paths), split, first,
+            "%s: left out %d of %d %s files that %s, for example %s",
+            root, len(left_out), len(paths), split, what, left_out[0],
         )  # fmt: skip
-    return [path for path, _ in kept], [size for _, size in kept]
+    return kept, found
 
 
-def _size(path: str) -> tuple[int, int] | None:
-    """Height and width upright, if the file starts like an image; its pixels are not read."""
+def _size(path: str) -> tuple[int, int] | str:
+    """Height and width upright, if the file starts like an image, or what is wrong with it; its
+    pixels are not read."""
     try:
-        with Image.open(path) as image:
+        with unlimited(), open(path, "rb") as stream, Image.open(stream) as image:
             width, height = image.size
-            # Asked without need, a PNG file would be decoded to its end.
+            # Asked without need, a PNG file would be decoded to its end. Of a TIFF, whose tags are
+            # no such block, Pillow tells the upright size.
             tags = image.getexif() if "exif" in image.info else {}
             on_its_side = tags.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except Exception:  # see `Folder._decode`
-        return None
+        return "are not readable images"
     if not (width and height):
-        return None
+        return "are not readable images"
+    if width * height > MOST_PIXELS:
+        return f"have more than {MOST_PIXELS:,} pixels"
     return (width, height) if on_its_side else (height, width)

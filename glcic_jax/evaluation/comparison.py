@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from glcic_jax.config.scoring import HoleProtocol, Scoring
-from glcic_jax.data.sources import open_evaluation
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation.classifier import TrainedClassifier, load_classifier
 from glcic_jax.evaluation.curves import read_curves
 from glcic_jax.evaluation.entrants import describe, enter_runs, leave_out_diverged
+from glcic_jax.evaluation.images import open_images
 from glcic_jax.evaluation.loop import Images, evaluate
 from glcic_jax.evaluation.perception import PerceptionWatch
 from glcic_jax.evaluation.pictures import comparison_pictures
@@ -28,7 +28,7 @@ from glcic_jax.imaging.classical import Completer, classical_fills
 
 
 def compare_runs(
-    workdirs: Sequence[Path],
+    sources: Sequence[str | Path],
     scoring: Scoring,
     classifier: Path | None = None,
     progress: Callable[[int], None] | None = None,
@@ -39,7 +39,8 @@ def compare_runs(
     output that is not finite) is left out; `record.left_out` says why.
 
     Args:
-        workdirs: of the runs; the first usable one decides which images are scored.
+        sources: directories of runs, files of generators, or names; the first usable one decides
+            which images are scored.
         scoring: which images, holes, fills and checkpoints.
         classifier: file of `classifier.save`; adds what it sees in the completed images.
         progress: called with the number of images done, of all protocols together.
@@ -48,11 +49,11 @@ def compare_runs(
         UserError: none of the runs can be scored, or not with this classifier.
     """
     trained = load_classifier(classifier) if classifier else None
-    entrants, left_out = enter_runs(workdirs, scoring.checkpoint)
+    entrants, left_out = enter_runs(sources, scoring)
     first = entrants[0].run
     if trained:
         _require_visible(first.config.image_size, scoring.limit)
-    image_set = open_evaluation(first.config, scoring.split)
+    image_set = open_images(first.config, scoring)
     entrants, left_out = leave_out_diverged(entrants, left_out, image_set[0])
     fills = classical_fills(first.variables["constants"]["mean_pixel"])
     completers: dict[str, Completer] = {n: fills[n] for n in fills if n in scoring.methods}

@@ -31,7 +31,7 @@ def print_evaluation(evaluation: RunEvaluation, written: Sequence[Path]) -> None
     )
 
 
-def print_comparison(comparison: Comparison, page: Path) -> None:
+def print_comparison(comparison: Comparison, page: Path | None) -> None:
     """The main table of each protocol, and why runs were left out."""
     console = _console(width=160)
     for protocol, found in comparison.protocols.items():
@@ -44,7 +44,8 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
         console.print(table)
     for name, reason in comparison.left_out.items():
         console.print(f"{name} was left out: {reason}", markup=False, soft_wrap=True)
-    console.print(f"report: {page}", soft_wrap=True)
+    where = "not written; --report DIRECTORY writes one" if page is None else page
+    console.print(f"report: {where}", soft_wrap=True)
 
 
 def score_table(evaluation: RunEvaluation, region: Region) -> Table:

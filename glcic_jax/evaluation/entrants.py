@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, get_args
 import jax
 import numpy as np
 
-from glcic_jax.config.scoring import Method
+from glcic_jax.config.scoring import Method, Scoring, relocated
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.records import Health, RunRecord, TrainingCost
 from glcic_jax.imaging.classical import Completer
 from glcic_jax.inpainting import generators
 from glcic_jax.runtime.journal import HISTORY, health, read_history, training_time
-from glcic_jax.runtime.workdir import Which
 
 _TAKEN = (*get_args(Method), "input", "original")
 """Rows of a sheet that are no runs: none may pass for them."""
@@ -26,40 +25,47 @@ class Entrant(NamedTuple):
     """A run that takes part, under a name of its own."""
 
     name: str
-    workdir: Path
+    source: Path
     run: generators.Run
     completer: Completer
 
     def history(self) -> list[dict[str, Any]]:
-        """What its `metrics.jsonl` holds."""
-        return read_history(self.workdir / HISTORY)
+        """What its `metrics.jsonl` holds; nothing where it is no run's directory."""
+        return read_history(self.source / HISTORY)
 
 
-def enter_runs(workdirs: Sequence[Path], checkpoint: Which) -> tuple[list[Entrant], dict[str, str]]:
+def enter_runs(
+    sources: Sequence[str | Path], scoring: Scoring
+) -> tuple[list[Entrant], dict[str, str]]:
     """The runs that can be scored, and why the others can't, by name.
 
     The first that loads decides which images are scored; a run that is named twice counts once.
+
+    Args:
+        sources: directories of runs, files of generators, or names, see `load_generator`.
+        scoring: which checkpoint, and where the images are.
 
     Raises:
         UserError: there is none.
     """
     entrants: list[Entrant] = []
     left_out: dict[str, str] = {}
-    distinct = list({Path(workdir).resolve(): Path(workdir) for workdir in workdirs}.values())
-    names = [workdir.resolve().name for workdir in distinct]
-    for workdir, short in zip(distinct, names, strict=True):
-        name = short if names.count(short) == 1 else str(workdir)
+    distinct = list({Path(one).expanduser().resolve(): one for one in sources}.values())
+    names = [Path(source).expanduser().resolve().name for source in distinct]
+    for source, short in zip(distinct, names, strict=True):
+        name = short if names.count(short) == 1 else str(source)
         if name in _TAKEN:
             name = f"run {name}"
         try:
-            run = generators.load_run(workdir, checkpoint)
+            run = generators.find_run(source, scoring.checkpoint)
+            run = run._replace(config=relocated(run.config, scoring.sources))
             if entrants:
                 _require_same_images(entrants[0], run)
         except UserError as error:
             left_out[name] = str(error)
             continue
         completer = model_completer(run.generator, run.variables)
-        entrants.append(Entrant(name, workdir, run, completer))
+        entrants.append(Entrant(name, Path(source).expanduser(), run, completer))
     _require_any(entrants, left_out)
     return entrants, left_out
 

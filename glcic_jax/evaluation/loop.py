@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from glcic_jax.config.scoring import HoleProtocol
+from glcic_jax.data.mask_folder import load_masks
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import metrics, protocols
 from glcic_jax.evaluation.results import Results
@@ -134,7 +135,9 @@ def examples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 image_BxSxSx3 and float32 mask_BxSxSx1 of these indices."""
     truth = np.stack([image_set[int(index)] for index in indices_B])
-    draw = functools.partial(_masks, protocol, seed, image_size=truth.shape[1])
+    size, path = truth.shape[1], protocol.partition("folder:")[2]
+    cover_NxSxS = load_masks(path, size) if path else None
+    draw = functools.partial(_masks, protocol, seed, image_size=size, cover_NxSxS=cover_NxSxS)
     mask = in_fixed_batches(draw, _ROWS_OF_MASKS, indices_B)
     empty = indices_B[~mask.any(axis=(1, 2, 3))]
     if len(empty):

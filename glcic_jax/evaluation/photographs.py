@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
-from glcic_jax.data.folder import list_images, to_rgb
+from glcic_jax.data.folder import opened, to_rgb
+from glcic_jax.data.folder_files import list_images
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation.intervals import Interval, Paired, compare, mean_interval
 from glcic_jax.evaluation.metrics import PSNR_CAP
@@ -77,7 +77,7 @@ class Photographs:
             if path in self._unreadable:
                 continue
             try:
-                with Image.open(self._directory / path) as image:
+                with opened(str(self._directory / path)) as image:
                     photo = np.asarray(to_rgb(image))
             except Exception as error:  # a damaged file can raise almost anything in a decoder
                 self._unreadable[path] = str(error)

@@ -12,11 +12,13 @@ from pathlib import Path
 import jax
 from PIL import Image
 
-from glcic_jax.config.scoring import Scoring, check_scoring
+from glcic_jax.config.scoring import Scoring, check_scoring, protocol_key, relocated
+from glcic_jax.config.settings import Config
 from glcic_jax.data.pipeline import require_same
-from glcic_jax.data.sources import Split, open_evaluation
+from glcic_jax.data.sources import Split
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import comparison, console
+from glcic_jax.evaluation.images import open_images
 from glcic_jax.evaluation.loop import MODEL, Images, evaluate
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.pictures import picture_grid
@@ -47,8 +49,9 @@ def evaluate_run(workdir: Path, scoring: Scoring) -> None:
     """
     check_scoring(scoring)
     run = generators.load_run(workdir, scoring.checkpoint)
+    config = relocated(run.config, scoring.sources)
     jobs.from_first(lambda: read_entries(workdir / RESULTS))
-    image_set = jobs.together(lambda: open_evaluation(run.config, scoring.split))
+    image_set = jobs.together(lambda: open_images(config, scoring))
     require_same([image_set])
     completers: dict[str, Completer] = {
         **classical.classical_fills(run.variables["constants"]["mean_pixel"]),
@@ -66,21 +69,21 @@ def evaluate_run(workdir: Path, scoring: Scoring) -> None:
                 limit=scoring.limit,
                 progress=progress,
             )
-        write = functools.partial(_report, workdir, run, scoring.split, results)
+        write = functools.partial(_report, workdir, config, run.step, scoring.split, results)
         jobs.from_first(functools.partial(write, completers, image_set))
 
 
 def compare_to_report(
-    workdirs: Sequence[Path],
-    report: Path,
+    sources: Sequence[str | Path],
+    report: Path | None,
     scoring: Scoring,
     classifier: Path | None = None,
 ) -> None:
-    """Compare runs with each other and with the classical fills; write a report, print its table.
+    """Compare runs with each other and with the classical fills; print a table, write a report.
 
     Args:
-        workdirs: of the runs, see `comparison.compare_runs`.
-        report: directory for `index.html`, `results.md` and `results.json`.
+        sources: the runs, see `comparison.compare_runs`.
+        report: directory for `index.html`, `results.md` and `results.json`; None: only print.
         scoring: which images, holes, fills and checkpoints.
         classifier: see `comparison.compare_runs`.
 
@@ -89,17 +92,22 @@ def compare_to_report(
     """
     check_scoring(scoring)
     if jax.process_count() > 1:
-        raise UserError("--report compares in one process; leave --coordinator and its like out")
-    check_directory(report)
+        raise UserError(
+            "several runs, files and names are compared in one process; leave --coordinator and "
+            "its like out"
+        )
+    if report is not None:
+        check_directory(report)
     with console.progress_bar(None) as progress:
-        contest = comparison.compare_runs(workdirs, scoring, classifier, progress)
-    page = write_report(report, contest)
+        contest = comparison.compare_runs(sources, scoring, classifier, progress)
+    page = None if report is None else write_report(report, contest)
     console.print_comparison(contest.record, page)
 
 
 def _report(
     workdir: Path,
-    run: generators.Run,
+    config: Config,
+    step: int,
     split: Split,
     results: Results,
     completers: Mapping[str, Completer],
@@ -107,14 +115,14 @@ def _report(
 ) -> None:
     """Write both files, print both tables."""
     sheet = picture_grid(completers, image_set, protocol=results.protocol, seed=results.seed)
-    key = f"{results.protocol}-{split}"
+    key = f"{protocol_key(results.protocol)}-{split}"
     evaluation = RunEvaluation(
         split=split,
-        step=run.step,
-        image_size=run.config.image_size,
-        sources=tuple(run.config.data.sources),
-        fill=run.config.model.fill,
-        width=run.config.model.width,
+        step=step,
+        image_size=config.image_size,
+        sources=tuple(config.data.sources),
+        fill=config.model.fill,
+        width=config.model.width,
         protocol=results.protocol,
         seed=results.seed,
         count=len(results),

@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from glcic_jax.errors import UserError
 
 _LIMIT = threading.Lock()
+_lifted = 0
+_limit_before: int | None = None
+"""Pillow's limit while `_lifted` readers have turned it off."""
 
 
 class TooLarge(UserError):
@@ -44,13 +46,14 @@ def open_image(
         UserError: no such file, no image, too large, damaged, or several frames.
     """
     name = name_of(source, what)
-    limit = max_pixels or Image.MAX_IMAGE_PIXELS or 0
+    limit = max_pixels or pillows_limit()
     with _explained(name), contextlib.ExitStack() as on_error:
         if isinstance(source, (str, Path)):
             # From memory: Pillow maps an uncompressed TIFF that it is given by path, and turns it
             # wrongly where EXIF says how it lies (seen in 13.0).
             source = io.BytesIO(Path(source).expanduser().read_bytes())
-        image = _opened(source)
+        with unlimited():
+            image = Image.open(source)
         on_error.callback(image.close)
         pixels = image.width * image.height
         if limit and pixels > limit:
@@ -63,9 +66,16 @@ def open_image(
         exif = image.getexif()
         for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             exif.get_ifd(directory)  # a TIFF's are read when they are asked for, until it is loaded
-        image.load()
+        with unlimited():
+            image.load()
         on_error.pop_all()
     return image
+
+
+def pillows_limit() -> int:
+    """Pixels from which on Pillow warns of a decompression bomb; 0: it does not."""
+    with _LIMIT:
+        return (_limit_before if _lifted else Image.MAX_IMAGE_PIXELS) or 0
 
 
 @contextlib.contextmanager
@@ -88,15 +98,22 @@ def name_of(source: str | Path | BinaryIO, what: str = "photograph") -> str:
     return str(source) if isinstance(source, (str, Path)) else f"the {what}"
 
 
-def _opened(source: BinaryIO) -> Image.Image:
-    # Pillow's own limit is global and its complaint names no setting; ours is checked instead,
-    # before anything is decoded.
+@contextlib.contextmanager
+def unlimited() -> Iterator[None]:
+    """Inside, Pillow's own limit of pixels is off, in all threads; the caller checks another one.
+
+    That limit is global, and its complaint names no setting. Pillow asks for it on opening, and for
+    TIFF files on decoding as well.
+    """
+    global _lifted, _limit_before
     with _LIMIT:
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return Image.open(source)
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+        if _lifted == 0:
+            _limit_before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _lifted += 1
+    try:
+        yield
+    finally:
+        with _LIMIT:
+            _lifted -= 1
+            if _lifted == 0:
+                Image.MAX_IMAGE_PIXELS = _limit_before

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import MaskConfig, pixels
+from glcic_jax.config.settings import MaskConfig, mask_folder, pixels
+from glcic_jax.imaging.folder_masks import moved_masks
 from glcic_jax.imaging.masks import (
     freeform_masks,
     pixel_masks,
@@ -19,6 +20,8 @@ from glcic_jax.imaging.photograph_masks import blob_masks, lettering_masks, spec
 
 _KINDS = ("rectangle", "rectangles", "freeform", "pixels", "blobs", "specks", "text")
 """What `MaskConfig.kind` "mixed" chooses from, in the order of `MaskConfig.shares`."""
+FOLDER = "folder"
+"""The kind of the masks that a user has drawn."""
 _SPECKS = 4
 """As many specks as rectangles or strokes, times this."""
 _LETTERS = (0.15, 0.6)
@@ -27,42 +30,67 @@ _LETTERS = (0.15, 0.6)
 
 def drawn_kinds(config: MaskConfig) -> tuple[str, ...]:
     """The kinds of hole that are drawn at all."""
-    if config.kind != "mixed":
-        return (config.kind,)
-    shares = zip(_KINDS, config.shares, strict=False)
-    return tuple(kind for kind, share in shares if share > 0)
+    return tuple(kind for kind, _ in _shares(config))
 
 
-def training_masks(keys_B: jax.Array, image_size: int, config: MaskConfig) -> jax.Array:
+def _shares(config: MaskConfig) -> list[tuple[str, float]]:
+    """The kinds that are drawn, and how often relative to the others."""
+    has_folder = mask_folder(config) != ""
+    if not config.kind.startswith("mixed"):
+        return [(FOLDER if has_folder else config.kind, 1.0)]
+    shares, folder_share = config.shares, 1.0
+    if len(shares) in (5, 8):
+        shares, folder_share = shares[:-1], shares[-1]
+    pairs = list(zip(_KINDS, shares, strict=False))
+    pairs += [(FOLDER, folder_share)] if has_folder else []
+    return [(kind, share) for kind, share in pairs if share > 0]
+
+
+def training_masks(
+    keys_B: jax.Array, image_size: int, config: MaskConfig, cover_NxSxS: jax.Array | None = None
+) -> jax.Array:
     """One hole (or group of holes) an image, of the configured kind.
 
     All holes of an image lie inside one square of `config.local_window` of the image side, so
-    that a local window can contain them (GLCIC, section 3.2); a single rectangle lies anywhere.
+    that a local window can contain them (GLCIC, section 3.2); a single rectangle lies anywhere, and
+    masks of a folder may be larger.
 
     Args:
         keys_B: typed keys of shape (B,).
         image_size: side S of the image in pixels.
         config: kind, sizes and counts.
+        cover_NxSxS: uint8, the masks of the folder, see `folder_masks`; only if there is one.
 
     Returns:
         float32 mask_BxSxSx1 of zeros and ones.
     """
-    if config.kind != "mixed":
-        return _masks_of_kind(config.kind, keys_B, image_size, config)
+    drawn = _shares(config)
+    if not config.kind.startswith("mixed"):
+        return _masks_of_kind(drawn[0][0], keys_B, image_size, config, cover_NxSxS)
     choice_keys_B, mask_keys_B = split_keys(keys_B)
-    drawn = [pair for pair in zip(_KINDS, config.shares, strict=False) if pair[1] > 0]
     ends_K = jnp.cumsum(jnp.asarray([share for _, share in drawn]))
     place_Bx1 = uniform(choice_keys_B, (1,)) * ends_K[-1]
     choice_Bx1 = jnp.sum(place_Bx1 >= ends_K[:-1], -1, keepdims=True)
     mask_BxSxSx1 = jnp.zeros((keys_B.shape[0], image_size, image_size, 1))
     for number, (kind, _) in enumerate(drawn):
-        kind_BxSxSx1 = _masks_of_kind(kind, mask_keys_B, image_size, config)
+        kind_BxSxSx1 = _masks_of_kind(kind, mask_keys_B, image_size, config, cover_NxSxS)
         is_chosen_Bx1x1x1 = (choice_Bx1 == number)[..., None, None]
         mask_BxSxSx1 = jnp.where(is_chosen_Bx1x1x1, kind_BxSxSx1, mask_BxSxSx1)
     return mask_BxSxSx1
 
 
-def _masks_of_kind(kind: str, keys_B: jax.Array, image_size: int, config: MaskConfig) -> jax.Array:
+def _masks_of_kind(
+    kind: str,
+    keys_B: jax.Array,
+    image_size: int,
+    config: MaskConfig,
+    cover_NxSxS: jax.Array | None,
+) -> jax.Array:
+    if kind == FOLDER:
+        if cover_NxSxS is None:
+            raise ValueError(f"masks of {config.kind} were not given")
+        scales = (config.min_scale, config.max_scale)
+        return moved_masks(keys_B, cover_NxSxS, scales, config.max_turn)
     window = pixels(config.local_window, image_size)
     region_keys_B, hole_keys_B = split_keys(keys_B)
     region_Bx2 = uniform_int(region_keys_B, (2,), 0, image_size - window + 1)

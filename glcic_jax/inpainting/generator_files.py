@@ -116,6 +116,19 @@ def load_file(path: Path) -> tuple[Config, Generator, Any]:
         raise UserError(f"{path} can't be read: {error.strerror or error}") from error
 
 
+def trained_steps(source: str | Path) -> int:
+    """Steps that the generator of a file, or of that name, was trained for; 0 if it is not told.
+
+    Of a mean of several, those of the longest training.
+    """
+    path: Any = Path(source).expanduser()
+    if not path.is_file():
+        path = resources.files("glcic_jax") / "weights" / f"{source}.npz"
+    with path.open("rb") as file, np.load(file) as stored:
+        steps = json.loads(str(stored[_NOTES])).get("step", 0)
+    return max(steps) if isinstance(steps, list) else steps
+
+
 def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config, Generator, Any]:
     """`is_ours`: tests hold the package's own files to their networks, which takes 0.2 s."""
     refused = f"{name} is not a generator that glcic-jax export wrote"

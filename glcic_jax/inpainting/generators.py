@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 from glcic_jax.config.saved import from_json
 from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
-from glcic_jax.inpainting.generator_files import load_file, load_pretrained, require_variables_of
+from glcic_jax.inpainting.generator_files import (
+    load_file,
+    load_pretrained,
+    require_variables_of,
+    trained_steps,
+)
 from glcic_jax.networks.interface import Generator
 from glcic_jax.networks.registry import build_generator, generator_differences
 from glcic_jax.runtime import devices
@@ -77,6 +82,17 @@ def load_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Gene
     devices.refuse_after_fork()
     devices.keep_compiled_programs()
     return find_generator(source, checkpoint)[1:]
+
+
+def find_run(source: str | Path, checkpoint: Which = "best") -> Run:
+    """As `load_generator`, with the configuration and the steps of the training.
+
+    The step is that of the file, or the last one's of several that were averaged.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return load_run(path, checkpoint)
+    return Run(*find_generator(source, checkpoint), trained_steps(source))
 
 
 def find_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Config, Generator, Any]:

@@ -18,6 +18,8 @@ from glcic_jax.imaging.values import white
 
 _ROUNDING = 1e-6
 """How far outside [0, 1] a float may lie and still count as a rounding error."""
+_OVERSHOOT = 0.4
+"""How far outside [0, 1] an image may lie that is still no image from -1 to 1."""
 _FORMS = "(H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA, or a batch (B, H, W, C) of these"
 
 
@@ -31,7 +33,10 @@ def as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
         UserError: shapes that don't fit together, or a dtype that images don't have.
     """
     if not isinstance(images, (np.ndarray, jax.Array)):
-        raise UserError(f"images is a {type(images).__name__}; expected a NumPy or JAX array")
+        raise UserError(
+            f"images is of type {type(images).__name__}; expected a NumPy or JAX array, such as "
+            "`numpy.asarray(image)` of a PIL image. fill_photograph takes files and PIL images"
+        )
     masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
     shape, is_batch = images.shape, images.ndim == 4
     images = images[..., None] if images.ndim == 2 else images
@@ -48,8 +53,18 @@ def as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
         raise UserError(
             f"masks has shape {masks.shape}, images {shape}; "
             f"expected a mask of shape {images.shape[:-1]} or {(*images.shape[:-1], 1)}"
+            + _way_to_shape(masks.shape, images.shape[:-1])
         )
     return (images, masks) if is_batch else (images[None], masks[None])
+
+
+def _way_to_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """What makes the wanted shape of some that are often given."""
+    if shape[:-1] == wanted:
+        return ". Of a mask with colours pass one channel, `mask[..., 0]`"
+    if shape == wanted[1:]:
+        return f". For one mask for all images pass `numpy.broadcast_to(mask, {wanted})`"
+    return ""
 
 
 def check_values(image_BxHxWxC: np.ndarray, mask_BxHxWx1: np.ndarray) -> None:
@@ -115,7 +130,9 @@ def _mask_complaint(mask: np.ndarray) -> str:
         return f"{said}. Find out where it got values that are no numbers"
     low, high = values[0], values[-1]
     if low >= 0 and high <= 1:
-        return f"{said}. For a soft mask from 0 to 1 pass `mask > 0.5`"
+        # Its middle, where all values lie on one side of a half: else nothing or all were a hole.
+        middle = 0.5 if low <= 0.5 < high else (low + high) / 2
+        return f"{said}. For a soft mask from 0 to 1 pass `mask > {middle:.3g}`"
     if low >= 0 and high <= 255:
         # The middle between what is there: 127 of 0 and 255, but 1 of 0 and 2.
         return f"{said}. For a mask of these values pass `mask > {(high - low) // 2 + low}`"
@@ -127,11 +144,20 @@ def _check_range(image_BxHxWxC: np.ndarray, hole_BxHxW: np.ndarray) -> None:
     low, high = float(known.min()), float(known.max())
     if low >= -_ROUNDING and high <= 1 + _ROUNDING:
         return
+    strange = int((~np.isfinite(known)).sum())
+    if strange:
+        raise UserError(
+            f"{strange:,} known values of float images are no numbers (NaN or infinite). Replace "
+            "them, as in `numpy.nan_to_num(image, posinf=1)`, or make them part of the hole"
+        )
     said = f"float images must lie in [0, 1]; the known pixels lie in [{low!r}, {high!r}]"
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise UserError(f"{said}. Replace what is no number, or make it part of the hole")
-    if low < -_ROUNDING:
-        advice = "For images from -1 to 1 pass `(image + 1) / 2`" if low >= -1 else "Scale them"
+    if low < -1 - _ROUNDING:
+        advice = "Scale and shift them so that black is 0 and white is 1"
+    elif low < -_OVERSHOOT and high <= 1 + _ROUNDING:
+        advice = "For images from -1 to 1 pass `(image + 1) / 2`"
+    elif low < -_ROUNDING and high <= 1 + _OVERSHOOT:
+        # Resizing and sharpening go a little beyond black and white.
+        advice = "Clip them, as in `image.clip(0, 1)`"
     elif high > 2:
         advice = "Divide by 255, or pass uint8" if high <= 255 else "Divide by the value of white"
     else:

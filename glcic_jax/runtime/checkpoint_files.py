@@ -212,3 +212,9 @@ def _describe(array: np.ndarray) -> dict[str, Any]:
 def _sealed(summary: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps(summary, sort_keys=True)
     return summary | {"crc32": zlib.crc32(text.encode())}
+
+
+def newest_step(workdir: Path) -> int:
+    """Steps of the newest checkpoint of a run, whole or not; 0 where there is none."""
+    entries = (Path(workdir) / "checkpoints").glob("*")
+    return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=0)

@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 
 from glcic_jax.config import saved
-from glcic_jax.config.settings import Config
+from glcic_jax.config.settings import Config, total_steps
 from glcic_jax.errors import UserError
 from glcic_jax.runtime import files, jobs
 
@@ -22,8 +22,13 @@ Which = Literal["best", "latest"]
 """Which checkpoint of a run to use: the best by validation, or the newest."""
 
 
-def check_workdir(workdir: Path, config: Config) -> None:
+def check_workdir(workdir: Path, config: Config, *, extend: bool = False) -> None:
     """Whether a run of `config` may start or go on in `workdir`. Writes nothing.
+
+    Args:
+        workdir: the run's directory; it need not exist.
+        config: of the run.
+        extend: its phases may have other lengths than those of the run that is there.
 
     Raises:
         UserError: `workdir` is a file or an address, can't be written to, holds a run whose
@@ -39,7 +44,7 @@ def check_workdir(workdir: Path, config: Config) -> None:
         raise UserError(f"{workdir} is a file; --workdir needs a directory")
     with _write_errors(workdir):
         if (workdir / CONFIG_NAME).exists():
-            _require_resumable(workdir, load_config(workdir), config)
+            _require_resumable(workdir, load_config(workdir), config, extend=extend)
         else:
             _require_no_foreign_checkpoints(workdir)
         files.probe(workdir)
@@ -71,8 +76,8 @@ def check_shared(workdir: Path) -> None:
         )
 
 
-def open_workdir(workdir: Path, config: Config) -> None:
-    """Make `workdir` and write `config.json`; call it after `check_workdir`.
+def open_workdir(workdir: Path, config: Config, *, extend: bool = False) -> None:
+    """Make `workdir` and write `config.json`; call it after `check_workdir`, which see.
 
     The file is only replaced where settings changed that a resumed run may change. Of several
     processes only the first does anything.
@@ -83,7 +88,7 @@ def open_workdir(workdir: Path, config: Config) -> None:
     if not jobs.is_first():
         return
     workdir = Path(workdir)
-    check_workdir(workdir, config)
+    check_workdir(workdir, config, extend=extend)
     path = workdir / CONFIG_NAME
     if path.exists() and load_config(workdir) == config:
         return
@@ -124,14 +129,35 @@ def load_config(workdir: Path) -> Config:
         raise UserError(f"{path}: {error}") from error
 
 
-def _require_resumable(workdir: Path, old: Config, new: Config) -> None:
+def _require_resumable(workdir: Path, old: Config, new: Config, *, extend: bool) -> None:
     fields = saved.differences(old, new)
-    if fields:
-        listed = "; ".join(fields[:4]) + (f"; {len(fields) - 4} more" if len(fields) > 4 else "")
-        raise UserError(
-            f"{workdir} holds a run with other settings ({listed}).\n"
-            "Give another --workdir, or the old values to resume it."
+    is_length = [field.startswith("phases.") for field in fields]
+    if not fields or (extend and all(is_length)):
+        return
+    listed = "; ".join(fields[:4]) + (f"; {len(fields) - 4} more" if len(fields) > 4 else "")
+    raise UserError(
+        f"{workdir} holds a run with other settings ({listed}).\n"
+        + _way_out(workdir, old, new, only_longer=all(is_length))
+    )
+
+
+def _way_out(workdir: Path, old: Config, new: Config, *, only_longer: bool) -> str:
+    """What helps someone whose settings are not those of the run that is there."""
+    from glcic_jax.networks.registry import generator_differences  # builds on Flax
+
+    if only_longer and total_steps(new) > total_steps(old):
+        return "Add --extend to go on with it for more steps, or give another --workdir."
+    if generator_differences(old, new):
+        return "Give another --workdir, or the old values to resume it."
+    if new.initial != old.initial:
+        return (
+            "Only a new run starts from --initial: give another --workdir, or the old values to "
+            "resume it."
         )
+    return (
+        f"Give the old values to resume it, or, to go on from its weights with the new ones, "
+        f"another --workdir and --initial {workdir}."
+    )
 
 
 def _require_no_foreign_checkpoints(workdir: Path) -> None:

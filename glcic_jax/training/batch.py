@@ -37,13 +37,19 @@ class Batch:
     start: jax.Array | None = None
 
 
-def draw_batch(recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array) -> Batch:
+def draw_batch(
+    recipe: Recipe,
+    state: TrainState,
+    image_BxSxSx3: jax.Array,
+    cover_NxSxS: jax.Array | None = None,
+) -> Batch:
     """Draw all that is random in the next step, each image from a key of its own.
 
     Args:
         recipe: settings (static).
         state: its key and step decide what is drawn.
         image_BxSxSx3: uint8 training images.
+        cover_NxSxS: uint8, the masks of a folder, where holes are made of them.
     """
     config = recipe.config
     batch_size, size = image_BxSxSx3.shape[0], config.image_size
@@ -55,9 +61,9 @@ def draw_batch(recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array) -> B
     keys_5xB = jax.vmap(lambda key: jax.random.split(key, 5), out_axes=1)(keys_B)
 
     image = augment(keys_5xB[0], to_float(image_BxSxSx3), config.augment)
-    mask = training_masks(keys_5xB[1], size, config.masks)
+    mask = training_masks(keys_5xB[1], size, config.masks, cover_NxSxS)
     # The real window is placed by a hole of its own, as in the paper's algorithm 1.
-    other_mask = training_masks(keys_5xB[2], size, config.masks)
+    other_mask = training_masks(keys_5xB[2], size, config.masks, cover_NxSxS)
     window = window_size(config)
     return Batch(
         image,

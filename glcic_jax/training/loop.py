@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from glcic_jax.config.saved import to_json
 from glcic_jax.config.settings import Config, Phase, phase_of, total_steps
+from glcic_jax.data.mask_folder import open_masks
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
 from glcic_jax.errors import UserError
@@ -29,6 +30,7 @@ from glcic_jax.runtime import devices, jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.journal import SATURATED, is_saturated
 from glcic_jax.runtime.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
+from glcic_jax.training.extension import check_extension
 from glcic_jax.training.images import resident_images
 from glcic_jax.training.recipe import Recipe, build_recipe
 from glcic_jax.training.signals import StopSignals
@@ -47,7 +49,7 @@ from glcic_jax.training.writers import Writers
 Step = Callable[[TrainState, jax.Array], tuple[TrainState, Terms]]
 
 
-def train(workdir: Path, config: Config) -> None:
+def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
     """Run, or go on with, the training run in `workdir` until its last step.
 
     SIGTERM and Ctrl-C save a checkpoint and return; a second Ctrl-C stops at once. All processes of
@@ -56,6 +58,7 @@ def train(workdir: Path, config: Config) -> None:
     Args:
         workdir: made if it does not exist.
         config: must agree with the run that is there already, see `config.saved.differences`.
+        extend: but for the lengths of its phases: go on with that run for more steps.
 
     Raises:
         UserError: a setting, a source of data or `workdir` can't be used (nothing is written
@@ -65,27 +68,35 @@ def train(workdir: Path, config: Config) -> None:
     check_run(config)
     mesh = devices.batch_mesh()
     devices.check_batch(config.data.batch_size, mesh)
-    jobs.together(lambda: check_workdir(workdir, config))
+    jobs.together(lambda: check_workdir(workdir, config, extend=extend))
+    extended = jobs.together(lambda: check_extension(workdir, config)) if extend else ""
     check_shared(workdir)
     validation_images = jobs.together(lambda: open_evaluation(config, "validation"))
+    cover_NxSxS = open_masks(config)
     with jobs.together(lambda: open_training(config)) as training_data:
         require_same([validation_images])
         training_data.require_same()
         if not (Path(workdir) / CONFIG_NAME).exists():
             jobs.together(lambda: _initial_variables(config))  # raises before any write
-        jobs.together(lambda: open_workdir(workdir, config))
+        jobs.together(lambda: open_workdir(workdir, config, extend=extend))
         with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
             state = _start_or_resume(config, mesh, checkpoints, training_data)
             start = int(state.step)
             active = jobs.is_first()
             with Writers(workdir, total_steps(config), start, active=active) as writers:
                 _announce(writers, config, mesh, state)
-                loop = _Loop(config, mesh, checkpoints, writers, validation_images)
+                if extended:
+                    writers.message(extended)
+                loop = _Loop(config, mesh, checkpoints, writers, validation_images, cover_NxSxS)
                 loop.run(state, training_data)
 
 
 def compile_step(
-    recipe: Recipe, phase: Phase, mesh: Mesh, resident: jax.Array | Pyramids | None = None
+    recipe: Recipe,
+    phase: Phase,
+    mesh: Mesh,
+    resident: jax.Array | Pyramids | None = None,
+    cover_NxSxS: jax.Array | None = None,
 ) -> Step:
     """One phase's step, jitted over the mesh; donates the state.
 
@@ -95,25 +106,25 @@ def compile_step(
         mesh: the batch is sharded over its axis, the state is on all devices.
         resident: uint8 image_NxSxSx3 or photographs, on all devices, if batches are int32
             indices_B into them; otherwise batches are uint8 image_BxSxSx3.
+        cover_NxSxS: uint8 on all devices, the masks of a folder, where holes are made of them.
     """
     step = functools.partial(STEPS[phase], recipe)
 
-    def on_images(state, images):
-        images = jax.lax.with_sharding_constraint(images, devices.batch_sharded(mesh))
-        return step(state, images)
-
-    def on_indices(state, indices, resident):
-        return on_images(state, resident_images(recipe.config, state, resident, indices))
+    def on_batch(state, batch, resident=None, cover_NxSxS=None):
+        if resident is not None:
+            batch = resident_images(recipe.config, state, resident, batch)
+        images = jax.lax.with_sharding_constraint(batch, devices.batch_sharded(mesh))
+        return step(state, images, cover_NxSxS)
 
     jitted: Any = jax.jit(
-        on_images if resident is None else on_indices,
+        on_batch,
         donate_argnums=0,
         out_shardings=devices.replicated(mesh),
         compiler_options=devices.compiler_options(mesh.devices.flat[0].platform),
     )
-    if resident is None:
+    if resident is None and cover_NxSxS is None:
         return jitted
-    return lambda state, indices: jitted(state, indices, resident)
+    return lambda state, batch: jitted(state, batch, resident, cover_NxSxS)
 
 
 def _start_or_resume(
@@ -175,6 +186,7 @@ class _Loop:
         checkpoints: Checkpoints,
         writers: Writers,
         validation_images: ImageSet,
+        cover_NxSxS: np.ndarray | None,
     ):
         self._config = config
         self._mesh = mesh
@@ -182,6 +194,7 @@ class _Loop:
         self._checkpoints = checkpoints
         self._writers = writers
         self._validation_images = validation_images
+        self._cover_NxSxS = cover_NxSxS
         self._window = Window(config.data.batch_size)
         self._told_saturated = False
 
@@ -189,7 +202,9 @@ class _Loop:
         loop, total = self._config.loop, total_steps(self._config)
         start = int(state.step)
         if start >= total:
-            self._writers.message(f"the run is complete: {total} steps are done")
+            self._writers.message(
+                f"the run is complete: {total} steps are done; --extend and longer phases go on"
+            )
             return
         steps = self._steps(training_data)
         batches = training_data.batches(
@@ -233,8 +248,14 @@ class _Loop:
         resident = None
         if training_data.resident is not None:
             resident = devices.put_replicated(self._mesh, training_data.resident)
+        cover = self._cover_NxSxS
+        if cover is not None:
+            cover = devices.put_replicated(self._mesh, cover)
         phases: tuple[Phase, ...] = ("completion", "discriminator", "joint")
-        return {phase: compile_step(self._recipe, phase, self._mesh, resident) for phase in phases}
+        return {
+            phase: compile_step(self._recipe, phase, self._mesh, resident, cover)
+            for phase in phases
+        }
 
     def _phase_ends(self, done: int) -> bool:
         phases = self._config.phases

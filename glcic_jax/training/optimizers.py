@@ -10,8 +10,7 @@ from glcic_jax.config.settings import Config
 
 def build_generator_optimizer(config: Config) -> optax.GradientTransformation:
     """The completion network's rule; its schedule spans both phases that update the network."""
-    steps = config.phases.completion_steps + config.phases.joint_steps
-    return _build(config, _schedule(config, steps), config.optimizer.weight_decay)
+    return _build(config, _schedule(config), config.optimizer.weight_decay)
 
 
 def build_discriminator_optimizer(config: Config) -> optax.GradientTransformation:
@@ -19,11 +18,25 @@ def build_discriminator_optimizer(config: Config) -> optax.GradientTransformatio
     return _build(config, config.optimizer.discriminator_learning_rate, 0.0)
 
 
-def _schedule(config: Config, steps: int) -> optax.ScalarOrSchedule:
-    peak, warmup = config.optimizer.learning_rate, config.optimizer.warmup_steps
-    warmup = min(warmup, steps // 4)
+def warmup_steps(config: Config) -> int:
+    """Updates of the completion network in which its learning rate still rises."""
+    return min(config.optimizer.warmup_steps, _updates(config) // 4)
+
+
+def learning_rate(config: Config, updates: int) -> float:
+    """The completion network's learning rate after so many updates of it."""
+    schedule = _schedule(config)
+    return float(schedule(updates)) if callable(schedule) else float(schedule)
+
+
+def _updates(config: Config) -> int:
+    return config.phases.completion_steps + config.phases.joint_steps
+
+
+def _schedule(config: Config) -> optax.ScalarOrSchedule:
+    peak, warmup = config.optimizer.learning_rate, warmup_steps(config)
     if config.optimizer.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, 1))
+        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(_updates(config), 1))
     return optax.warmup_constant_schedule(0.0, peak, warmup) if warmup else peak
 
 

@@ -29,7 +29,10 @@ _MOST_SCALED = 1e4
 
 
 def completion_step(
-    recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array
+    recipe: Recipe,
+    state: TrainState,
+    image_BxSxSx3: jax.Array,
+    cover_NxSxS: jax.Array | None = None,
 ) -> tuple[TrainState, Terms]:
     """Phase 1: one update of the completion network by its reconstruction loss alone.
 
@@ -37,11 +40,12 @@ def completion_step(
         recipe: settings, networks and update rules (static).
         state: the run so far; safe to donate.
         image_BxSxSx3: uint8 training images.
+        cover_NxSxS: uint8, the masks of a folder, where holes are made of them.
 
     Returns:
         The next state, and the terms `reconstruction` and `generator_gradient_norm`.
     """
-    batch = draw_batch(recipe, state, image_BxSxSx3)
+    batch = draw_batch(recipe, state, image_BxSxSx3, cover_NxSxS)
 
     def loss(params):
         output, batch_stats = _generate(recipe, state, params, batch)
@@ -56,7 +60,10 @@ def completion_step(
 
 
 def discriminator_step(
-    recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array
+    recipe: Recipe,
+    state: TrainState,
+    image_BxSxSx3: jax.Array,
+    cover_NxSxS: jax.Array | None = None,
 ) -> tuple[TrainState, Terms]:
     """Phase 2: one update of the discriminators; the completion network does not change.
 
@@ -64,7 +71,7 @@ def discriminator_step(
     of the discriminator, `{name}_accuracy_real` and `{name}_accuracy_completed`,
     `discriminator_gradient_norm`.
     """
-    batch = draw_batch(recipe, state, image_BxSxSx3)
+    batch = draw_batch(recipe, state, image_BxSxSx3, cover_NxSxS)
     output, _ = _generate(recipe, state, state.generator.params, batch)
     completed = composite(output, batch.image, batch.mask)
 
@@ -82,7 +89,10 @@ def discriminator_step(
 
 
 def joint_step(
-    recipe: Recipe, state: TrainState, image_BxSxSx3: jax.Array
+    recipe: Recipe,
+    state: TrainState,
+    image_BxSxSx3: jax.Array,
+    cover_NxSxS: jax.Array | None = None,
 ) -> tuple[TrainState, Terms]:
     """Phase 3: one update of both, each from the state before the step.
 
@@ -96,7 +106,7 @@ def joint_step(
     each logit, already weighted but not scaled, `adversarial_gradient_ratio`, see
     `_gradient_ratio`, and `adversarial_scale`, see `_adversarial_scale`.
     """
-    batch = draw_batch(recipe, state, image_BxSxSx3)
+    batch = draw_batch(recipe, state, image_BxSxSx3, cover_NxSxS)
     output, pull_output, generator_stats = jax.vjp(
         lambda params: _generate(recipe, state, params, batch),
         state.generator.params,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from glcic_jax.config.scoring import HoleProtocol
-from glcic_jax.config.settings import MaskConfig
+from glcic_jax.config.settings import MaskConfig, mask_folder
 from glcic_jax.data.sources import ImageSet
 from glcic_jax.evaluation.loop import MODEL, evaluate
 from glcic_jax.imaging.classical import Completer
-from glcic_jax.imaging.training_masks import drawn_kinds
+from glcic_jax.imaging.training_masks import FOLDER, drawn_kinds
 
 VALIDATION_SEED = 0
 _BATCH = 256
@@ -34,7 +34,8 @@ def validate(
     found = [_scores(completer, images, protocol, limit) for protocol in protocols]
     scores = {name: float(np.mean([part[name] for part in found])) for name in found[0]}
     if len(protocols) > 1:
-        named = zip(protocols, found, strict=True)
+        names = ["folder" if name.startswith("folder:") else name for name in protocols]
+        named = zip(names, found, strict=True)
         scores |= {f"hole_psnr_{protocol}": part["hole_psnr"] for protocol, part in named}
     return scores
 
@@ -51,6 +52,7 @@ def validation_protocols(config: MaskConfig) -> tuple[HoleProtocol, ...]:
         "pixels": "pixels",
     }
     kinds = drawn_kinds(config)
+    nearest[FOLDER] = f"folder:{mask_folder(config)}"
     return tuple(dict.fromkeys(nearest[kind] for kind in kinds))
 
 

@@ -63,7 +63,7 @@ def test_every_command_describes_its_options(run_python, name):
         (("--workdir", "x"), "there is no command '--workdir'"),
         (("export", "--workdir", "nowhere", "--output", "x.npz"), "no training run in nowhere"),
         (("export", "--output", "x.txt", "--workdir", "x"), "--output x.txt: give a file that"),
-        (("evaluate", "--workdir", "a", "b"), "2 runs were named"),
+        (("evaluate", "--workdir"), "--workdir names nothing"),
         (("train", "--workdir", "x", "--preset", "none"), "there is no preset 'none'"),
         (("train-classifier", "--output", "x.npz", "--epochs", "0"), "--epochs must be at least 1"),
     ],

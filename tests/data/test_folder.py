@@ -6,13 +6,17 @@ import hashlib
 import itertools
 import logging
 import pickle
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from glcic_jax.data import folder as folder_module
 from glcic_jax.data.crops import CropDraw, CropSettings
-from glcic_jax.data.folder import Folder, read_crop, split_paths
+from glcic_jax.data.folder import Folder, read_crop
+from glcic_jax.data.folder import read_whole as read_scaled
+from glcic_jax.data.folder_files import paths_of_split, split_paths
 from glcic_jax.errors import UserError
 
 SETTINGS = CropSettings(image_size=16, min_scale=1.0, max_scale=2.0)
@@ -94,7 +98,7 @@ def middle(photo):
     return photo[:, 15:105].astype(int)
 
 
-@pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg", "tif"])
 def test_plain_files(suffix, photo, middle, tmp_path):
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(photo).save(path, **({"lossless": True} if suffix == "webp" else {}))
@@ -120,6 +124,20 @@ def test_exif_orientation(orientation, stored, photo, middle, tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.ascontiguousarray(stored(photo))).save(path, exif=exif)
     np.testing.assert_array_equal(read_whole(path), middle)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_a_tiff_that_lies_on_its_side(compression, photo, middle, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "a.TIFF"
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(photo)))
+    stored.save(path, "TIFF", exif=exif, compression=compression)
+    np.testing.assert_array_equal(read_whole(path), middle)
+    folder = Folder(str(tmp_path), "train", CropSettings(90, 1, 1))
+    assert folder.whole_size(0) == (90, 120)
+    np.testing.assert_array_equal(folder.whole(0), photo)
 
 
 def test_grayscale_and_16_bit(photo, tmp_path):
@@ -291,3 +309,51 @@ def test_a_truncated_file_gives_way_to_the_next(tmp_path, photo, caplog):
         path.unlink()
     with pytest.raises(UserError, match=r"no image of folder:.* can be read any more"):
         folder[0]
+
+
+def test_photographs_of_other_kinds_are_counted_once(tmp_path, photo, caplog):
+    save_train(tmp_path, photo, 20)
+    touch(tmp_path, *(f"train/{i}.HEIC" for i in range(3)), "train/a.bmp", "train/notes.txt")
+    with caplog.at_level(logging.WARNING, "glcic_jax"):
+        for split in ("train", "validation"):
+            Folder(str(tmp_path), split, SETTINGS)
+    assert len(caplog.records) == 1
+    assert "passed over 1 .bmp, 3 .heic, which are not read; save them as JPEG" in caplog.text
+    touch(tmp_path / "other", "a.nef")
+    with pytest.raises(UserError, match=r"it has 1 \.nef, which are not read"):
+        split_paths(str(tmp_path / "other"), "train")
+
+
+def test_a_scan_over_pillows_limit_is_read(tmp_path, photo, monkeypatch, caplog):
+    """The limit is lowered, which is what a larger scan would meet."""
+    (tmp_path / "train").mkdir()
+    for suffix in ("png", "jpg", "tif"):
+        Image.fromarray(photo).save(tmp_path / "train" / f"a.{suffix}")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", photo[..., 0].size // 3)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "train" / "a.png")
+    monkeypatch.setattr(folder_module, "_LARGE_PIXELS", 1000)
+    folder = Folder(str(tmp_path), "train", SETTINGS)
+    assert len(folder) == 3
+    assert [folder[i].shape for i in range(3)] == [(16, 16, 3)] * 3
+    assert read_scaled(str(tmp_path / "train" / "a.tif"), (45, 60)).shape == (45, 60, 3)
+    assert not caplog.records
+    Image.fromarray(photo[:40, :40]).save(tmp_path / "train" / "small.png")
+    monkeypatch.setattr(folder_module, "MOST_PIXELS", 2000)
+    with pytest.raises(UserError, match=r"3 of 4 files .* more than 2,000 pixels, for"):
+        Folder(str(tmp_path), "train", SETTINGS)
+
+
+def test_choosing_a_split_takes_linear_time():
+    """Ten times the files take about ten times as long; a quadratic choice would take a hundred."""
+
+    def seconds(count):
+        paths = [f"train/album{i % 7}/{i}.jpg" for i in range(count)]
+        taken = []
+        for _ in range(3):
+            started = time.perf_counter()
+            paths_of_split(paths, "train")
+            taken.append(time.perf_counter() - started)
+        return min(taken)
+
+    assert seconds(20_000) / seconds(2_000) < 40

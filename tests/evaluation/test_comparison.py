@@ -10,6 +10,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from support import initialise, replace
 
 from glcic_jax.config.scoring import Scoring
@@ -29,9 +30,11 @@ from glcic_jax.evaluation.records import (
 )
 from glcic_jax.evaluation.report.charts import charts
 from glcic_jax.evaluation.report.page import check_directory, write_report
-from glcic_jax.evaluation.reporting import evaluate_run
+from glcic_jax.evaluation.reporting import compare_to_report, evaluate_run
 from glcic_jax.evaluation.results import Results
 from glcic_jax.evaluation.results_json import to_json
+from glcic_jax.inpainting.generator_files import save_generator
+from glcic_jax.inpainting.generators import load_run
 from glcic_jax.training.loop import train
 
 SCORING = Scoring(("rectangle", "center"), batch_size=8, limit=12, methods=("telea",))
@@ -232,7 +235,49 @@ def test_a_run_does_not_pass_for_a_fill(runs, tmp_path):
     assert list(found["center"].methods) == ["telea", "run telea"]
 
 
-def test_several_runs_need_a_place_for_the_report(call_program):
+def test_what_can_not_be_scored_is_told_by_name(call_program):
     status, errors = call_program("evaluate", "--workdir", "a", "b")
     assert status == 1
-    assert errors.startswith("error: 2 runs were named")
+    assert errors.startswith("error: none of the runs can be scored:\na: there is no directory")
+
+
+# --- Files, names, moved images ------------------------------------------------------------------
+
+
+def test_a_file_and_a_name_take_part_and_nothing_is_written(runs, tmp_path, capsys, monkeypatch):
+    export = tmp_path / "one.npz"
+    run = load_run(runs / "plain-0")
+    save_generator(export, run.config, run.variables, {"step": [3, 7]})
+    monkeypatch.chdir(tmp_path)
+    compare_to_report([runs / "plain-0", export, "cifar100"], None, replace(SCORING, limit=3))
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.split()}
+    assert rows["one.npz"][:3] == rows["plain-0"][:3]
+    assert "cifar100 was left out: trained with image-size 32" in printed
+    assert "--report DIRECTORY writes one" in printed
+    assert list(tmp_path.iterdir()) == [export]
+    record = compare_runs([export], replace(SCORING, limit=2)).record
+    assert record.runs["one.npz"].step == 7
+    assert record.curves["one.npz"] == Curves()
+
+
+def test_images_that_have_moved_are_found_where_they_are(runs, tmp_path, photo):
+    for number in range(3):
+        tile = np.roll(photo, 9 * number, axis=1)
+        path = tmp_path / "new" / "test" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(tile).save(path)
+    workdir = tmp_path / "foreign"
+    shutil.copytree(runs / "foreign", workdir)
+    scoring = Scoring(methods=("telea", "model"))
+    with pytest.raises(UserError, match=r"does not exist.*\n.*--data.sources folder:NEW_PLACE"):
+        evaluate_run(workdir, scoring)
+    moved = replace(scoring, sources=(f"folder:{tmp_path}/new",))
+    evaluate_run(workdir, moved)
+    entry = json.loads((workdir / "results.json").read_text())["rectangle-test"]
+    assert entry["sources"] == list(moved.sources)
+    assert entry["count"] == 3
+    assert compare_runs([workdir], moved).record.sources == moved.sources
+    for other in (("photos",), (*moved.sources, "photos")):
+        with pytest.raises(UserError, match="but the run's are folder:elsewhere; it says where"):
+            evaluate_run(workdir, replace(scoring, sources=other))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from support import ROOT
 
-from glcic_jax.config.scoring import PROTOCOLS, Scoring
+from glcic_jax.config.rules import PROTOCOLS
+from glcic_jax.config.scoring import Scoring
 from glcic_jax.config.settings import Config, ModelConfig
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import loop, metrics, model, protocols, reporting
@@ -203,7 +204,7 @@ def workdir(tmp_path, monkeypatch):
     generator, variables = _model()
     run = SimpleNamespace(config=Config(), generator=generator, variables=variables, step=7)
     monkeypatch.setattr(reporting.generators, "load_run", lambda *_: run)
-    monkeypatch.setattr(reporting, "open_evaluation", lambda *_: _image_set())
+    monkeypatch.setattr(reporting, "open_images", lambda *_: _image_set())
     return tmp_path
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glcic_jax.config.scoring import PROTOCOLS
+from glcic_jax.config.rules import PROTOCOLS
 from glcic_jax.evaluation.protocols import protocol_masks
 
 

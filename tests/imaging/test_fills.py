@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-from glcic_jax.config.scoring import PROTOCOLS
+from glcic_jax.config.rules import PROTOCOLS
 from glcic_jax.evaluation.protocols import protocol_masks
 from glcic_jax.imaging import fills
 

@@ -186,10 +186,10 @@ def wrong_inputs():
         "0..255 float": (np.full((16, 16, 3), 200.0), hole, r"\[200\.0, 200\.0\].*Divide by 255"),
         "16-bit float": (np.full((16, 16, 3), 4e4), hole, "Divide by the value of white"),
         "-1..1": (np.full((16, 16, 3), -0.5), hole, r"pass `\(image \+ 1\) / 2`"),
-        "far below": (np.full((16, 16, 3), -7.0), hole, "Scale them"),
+        "far below": (np.full((16, 16, 3), -7.0), hole, "black is 0 and white is 1"),
         "a little above": (np.full((16, 16, 3), 1.00001), hole, r"1\.00001\].*clip\(0, 1\)"),
-        "NaN": (np.full((16, 16, 3), np.nan), hole, r"\[nan, nan\].*no number"),
-        "a list": ([[1]], hole, "images is a list"),
+        "NaN": (np.full((16, 16, 3), np.nan), hole, "are no numbers"),
+        "a list": ([[1]], hole, "images is of type list"),
     }
 
 

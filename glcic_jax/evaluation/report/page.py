@@ -86,7 +86,8 @@ def render_page(contest: Contest) -> str:
     """The whole page as text."""
     record = contest.record
     protocols = record.protocols
-    links = " · ".join(f'<a href="#{name}">{name}</a>' for name in (*protocols, "runs"))
+    shown = [html.escape(name) for name in (*protocols, "runs")]
+    links = " · ".join(f'<a href="#{name}">{name}</a>' for name in shown)
     parts = [
         "<h1>Completed images, compared</h1>",
         f"<p>{html.escape(tables.title(record))}. Every method completed the same images "
@@ -97,7 +98,9 @@ def render_page(contest: Contest) -> str:
         ),
     ]
     for name, found in protocols.items():
-        parts += [f'<h2 id="{name}">Holes: {name}</h2>', *_protocol(found, contest.pictures[name])]
+        title = html.escape(name)
+        heading = f'<h2 id="{title}">Holes: {title}</h2>'
+        parts += [heading, *_protocol(found, contest.pictures[name])]
     body = "\n".join([*parts, *_runs(record)])
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
