@@ -17,8 +17,10 @@ class Arguments:
     """Score generators and classical fills on whole photographs, with holes in pixels.
 
     Prints the mean hole PSNR over the photographs with its 95 % interval, the mean difference to
-    the harmonic fill, and the median seconds a photograph. With --report also writes them as a page
-    and as results.json, with the first photographs completed by each method.
+    the harmonic fill, the detail in the hole as a share of the original's, and the median seconds a
+    photograph; with --perceptual also how near a network finds them to the originals. With --report
+    also writes them as a page and as results.json, with the first photographs completed by each
+    method.
     """
 
     images: Path
@@ -32,6 +34,9 @@ class Arguments:
     patchmatch-cython."""
     texture: bool = False
     """Score each generator's fill with the texture of the surroundings too."""
+    perceptual: bool = False
+    """Also the distance in features of EfficientNet-lite0, and the Fréchet distance of patches;
+    needs the extra perceptual."""
     limit: Annotated[int | None, LIMIT] = None
     """Only so many photographs, from the first."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
@@ -47,6 +52,7 @@ def main() -> None:
     if arguments.report is not None and arguments.report.exists() and not arguments.report.is_dir():
         raise UserError(f"--report {arguments.report} is a file; give a directory")
     from glcic_jax.evaluation import photographs
+    from glcic_jax.evaluation.features import FeatureDistance
     from glcic_jax.evaluation.photograph_holes import check_kind
     from glcic_jax.evaluation.photograph_reports import print_rows, write_report, write_sheet
     from glcic_jax.runtime.devices import keep_compiled_programs
@@ -54,6 +60,7 @@ def main() -> None:
     for kind in arguments.holes:
         check_kind(kind)
     keep_compiled_programs()
+    features = FeatureDistance() if arguments.perceptual else None
     photos = photographs.Photographs(arguments.images, arguments.limit)
     methods = photographs.open_methods(
         arguments.generators, arguments.fills, texture=arguments.texture
@@ -62,7 +69,7 @@ def main() -> None:
         arguments.report.mkdir(parents=True, exist_ok=True)
     scores = {}
     for kind in dict.fromkeys(arguments.holes):
-        scores[kind] = photographs.score(photos, methods, kind, arguments.seed)
+        scores[kind] = photographs.score(photos, methods, kind, arguments.seed, features)
         print_rows(scores[kind], kind)
         if arguments.report is not None:
             write_sheet(arguments.report, photos, methods, kind, arguments.seed)

@@ -10,5 +10,8 @@ classifier sees (`perception.py`, `classifier.py`). What is found are the record
 `results.json` is written and read by `results_files.py`, the page by `report/`. What `evaluate.py`
 calls: `reporting.py`, which prints with `console.py`.
 
+Whole photographs: `photographs.py`, their holes `photograph_holes.py`, the page and the table
+`photograph_reports.py`; scores that see a blur: `detail.py`, `features.py`.
+
 May import everything above; never training.
 """

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from glcic_jax.errors import UserError
+from glcic_jax.evaluation.intervals import Interval
 from glcic_jax.evaluation.photograph_holes import draw_hole
 from glcic_jax.evaluation.photographs import Fill, Row
 from glcic_jax.imaging.sheets import draw_sheet
@@ -24,6 +25,8 @@ from glcic_jax.imaging.values import SHOWN_HOLE, blank
 from glcic_jax.runtime.files import replace_file
 
 _SHOWN = 6
+_VERSION = 2
+"""Of results.json; 1 had neither detail nor features."""
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
@@ -39,24 +42,17 @@ def print_rows(rows: Sequence[Row], kind: str) -> None:
     """Print one kind of hole as a table, methods as rows."""
     console = Console()
     if not console.is_terminal:
-        console.width = 120
+        console.width = 150
     if not rows:
         console.print(f"holes {kind}: no photograph is large enough")
         return
+    titles, lines = _cells(rows, "..")
     table = Table(title=f"holes: {kind}, {rows[0].count} photographs", box=SIMPLE_HEAD)
-    table.add_column("method", no_wrap=True)
-    for title in ("hole PSNR dB", "95 %", "over harmonic", "95 %", "seconds"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        over = row.over_baseline.difference
-        table.add_row(
-            escape(row.method),
-            f"{row.psnr.mean:.2f}",
-            f"{row.psnr.low:.2f}..{row.psnr.high:.2f}",
-            f"{over.mean:+.2f}",
-            f"{over.low:+.2f}..{over.high:+.2f}",
-            f"{row.seconds:.3f}",
-        )
+    table.add_column(titles[0], no_wrap=True)
+    for title in titles[1:]:
+        table.add_column(title, justify="right", overflow="fold")
+    for line in lines:
+        table.add_row(escape(line[0]), *line[1:])
     console.print(table)
 
 
@@ -75,7 +71,7 @@ def write_report(directory: Path, scores: Mapping[str, Sequence[Row]], about: st
         UserError: a file can't be written.
     """
     record = {
-        "version": 1,
+        "version": _VERSION,
         "about": about,
         "holes": {kind: [_record(row) for row in rows] for kind, rows in scores.items()},
     }
@@ -100,33 +96,57 @@ def write_report(directory: Path, scores: Mapping[str, Sequence[Row]], about: st
 
 def _record(row: Row) -> dict[str, Any]:
     over = row.over_baseline
+    others = {
+        "detail_ratio": row.detail,
+        "feature_distance": row.features,
+        "patch_frechet_distance": row.patches,
+    }
     return {
         "method": row.method,
         "photographs": row.count,
         "hole_psnr": row.psnr._asdict(),
         "over_harmonic": over.difference._asdict() | {"p": over.p},
+        **{name: one and one._asdict() for name, one in others.items()},
         "seconds": row.seconds,
     }
+
+
+def _cells(rows: Sequence[Row], to: str) -> tuple[list[str], list[list[str]]]:
+    """Titles of the columns, and a line of cells for each row; `to` stands inside intervals."""
+    titles = ["method", "hole PSNR dB", "95 %", "over harmonic", "95 %", "detail"]
+    perceptual = any(row.features for row in rows)
+    if perceptual:
+        titles += ["features", "95 %", "patches"]
+    lines = []
+    for row in rows:
+        over = row.over_baseline.difference
+        line = [
+            row.method,
+            f"{row.psnr.mean:.2f}",
+            f"{row.psnr.low:.2f}{to}{row.psnr.high:.2f}",
+            f"{over.mean:+.2f}",
+            f"{over.low:+.2f}{to}{over.high:+.2f}",
+            _mean(row.detail, 2),
+        ]
+        if row.features:
+            low, high = row.features.low, row.features.high
+            line += [_mean(row.features, 3), f"{low:.3f}{to}{high:.3f}", _mean(row.patches, 2)]
+        lines.append([*line, f"{row.seconds:.3f}"])
+    return [*titles, "seconds"], lines
+
+
+def _mean(interval: Interval | None, digits: int) -> str:
+    return f"{interval.mean:.{digits}f}" if interval else "-"
 
 
 def _html_table(rows: Sequence[Row]) -> str:
     if not rows:
         return "<p>No photograph is large enough.</p>"
-    titles = ("method", "photographs", "hole PSNR dB", "95 %", "over harmonic", "95 %", "seconds")
-    lines = ["".join(f"<th>{title}</th>" for title in titles)]
-    for row in rows:
-        over = row.over_baseline.difference
-        cells = (
-            html.escape(row.method),
-            str(row.count),
-            f"{row.psnr.mean:.2f}",
-            f"{row.psnr.low:.2f} to {row.psnr.high:.2f}",
-            f"{over.mean:+.2f}",
-            f"{over.low:+.2f} to {over.high:+.2f}",
-            f"{row.seconds:.3f}",
-        )
-        lines.append("".join(f"<td>{cell}</td>" for cell in cells))
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+    titles, lines = _cells(rows, " to ")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = ["".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in lines]
+    title = f"<caption>{rows[0].count} photographs</caption>"
+    return f"<table>{title}" + "".join(f"<tr>{line}</tr>" for line in [head, *body]) + "</table>"
 
 
 def _sheet_name(kind: str) -> str:

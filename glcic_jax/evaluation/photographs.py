@@ -17,6 +17,8 @@ import numpy as np
 from glcic_jax.data.folder import opened, to_rgb
 from glcic_jax.data.folder_files import list_images
 from glcic_jax.errors import UserError
+from glcic_jax.evaluation.detail import detail_ratio
+from glcic_jax.evaluation.features import FeatureDistance, Nearness, patch_distance
 from glcic_jax.evaluation.intervals import Interval, Paired, compare, mean_interval
 from glcic_jax.evaluation.metrics import PSNR_CAP
 from glcic_jax.evaluation.photograph_holes import draw_hole
@@ -46,8 +48,40 @@ class Row:
     count: int
     psnr: Interval
     over_baseline: Paired
+    detail: Interval | None
+    """See `detail.detail_ratio`; over the photographs whose originals have detail in the hole."""
+    features: Interval | None
+    """See `features.FeatureDistance`; None where it was not asked for."""
+    patches: Interval | None
+    """See `features.patch_distance`; None where it was not asked for."""
     seconds: float
     """Median of a photograph; the first ones compile."""
+
+
+@dataclasses.dataclass
+class _Tally:
+    """What is known of one method, photograph by photograph."""
+
+    psnr: list[float] = dataclasses.field(default_factory=list)
+    detail: list[float] = dataclasses.field(default_factory=list)
+    seen: list[Nearness] = dataclasses.field(default_factory=list)
+    seconds: list[float] = dataclasses.field(default_factory=list)
+
+    def row(self, method: str, kind: str, baseline: _Tally) -> Row:
+        """Its means."""
+        psnr = np.array(self.psnr)
+        distances = np.array([one.distance for one in self.seen])
+        return Row(
+            method,
+            kind,
+            len(psnr),
+            mean_interval(psnr),
+            compare(psnr, np.array(baseline.psnr)),
+            mean_interval(np.array(self.detail)) if self.detail else None,
+            mean_interval(distances) if self.seen else None,
+            patch_distance(self.seen) if self.seen else None,
+            float(np.median(self.seconds)),
+        )
 
 
 class Photographs:
@@ -120,7 +154,11 @@ def open_methods(
 
 
 def score(
-    photos: Iterable[np.ndarray], methods: Mapping[str, Fill], kind: str, seed: int
+    photos: Iterable[np.ndarray],
+    methods: Mapping[str, Fill],
+    kind: str,
+    seed: int,
+    features: FeatureDistance | None = None,
 ) -> list[Row]:
     """Complete every photograph that is large enough with every method.
 
@@ -129,36 +167,31 @@ def score(
         methods: by name, the baseline among them; none sees what the hole hides.
         kind: of the holes, see `photograph_holes.check_kind`.
         seed: of the holes.
+        features: also compares what it sees, which takes longer than many fills do.
 
     Returns:
         One row for each method; none where no photograph is large enough.
     """
-    psnr: dict[str, list[float]] = {name: [] for name in methods}
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    tallies = {name: _Tally() for name in methods}
     for index, photo in enumerate(photos):
         mask = draw_hole(kind, seed, index, photo.shape[:2])
         if mask is None:
             continue
         blanked = blank(photo, mask[..., None])
         for name, fill in methods.items():
+            tally = tallies[name]
             started = time.perf_counter()
             completed = fill(blanked, mask)
-            seconds[name].append(time.perf_counter() - started)
-            psnr[name].append(_hole_psnr(photo, completed, mask))
-    if not psnr[BASELINE]:
+            tally.seconds.append(time.perf_counter() - started)
+            tally.psnr.append(_hole_psnr(photo, completed, mask))
+            detail = detail_ratio(photo, completed, mask)
+            if detail is not None:
+                tally.detail.append(detail)
+            if features is not None:
+                tally.seen.append(features.compare(photo, completed, mask))
+    if not tallies[BASELINE].psnr:
         return []
-    scores = {name: np.array(values) for name, values in psnr.items()}
-    return [
-        Row(
-            name,
-            kind,
-            len(values),
-            mean_interval(values),
-            compare(values, scores[BASELINE]),
-            float(np.median(seconds[name])),
-        )
-        for name, values in scores.items()
-    ]
+    return [tally.row(name, kind, tallies[BASELINE]) for name, tally in tallies.items()]
 
 
 def fill_harmonic(image_HxWx3: np.ndarray, mask_HxW: np.ndarray) -> np.ndarray:

