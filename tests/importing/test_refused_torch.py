@@ -8,10 +8,12 @@ import pathlib
 import re
 
 import numpy as np
-import pytesttorch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
+import pytest
 
-from foreign_networks import MEAN, Centred, NormalisedLast, as_trained
-from torch7_files import Module, as_torch7, to_bytes
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
+
+from foreign_networks import MEAN, Centred, NormalisedLast, as_trained  # noqa: E402
+from torch7_files import Module, as_torch7, to_bytes  # noqa: E402
 
 COMMAND = "glcic_jax.commands.import_generator"
 
