@@ -9,18 +9,20 @@ import sys
 import chex
 import numpy as np
 import pytest
-import skimage.datatorch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
+import skimage.data
 
-from foreign_networks import MEAN, NormalisedLast, as_trained
-from support import replace
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
 
-from glcic_jax import import_generator, inpaint_fn, load_generator
-from glcic_jax.commands import import_generator as command
-from glcic_jax.commands.train import parse_arguments
-from glcic_jax.config.settings import PhaseConfig
-from glcic_jax.inpainting.generator_files import load_file
-from glcic_jax.networks.registry import generator_differences
-from glcic_jax.training.loop import train
+from foreign_networks import MEAN, NormalisedLast, as_trained  # noqa: E402
+from support import replace  # noqa: E402
+
+from glcic_jax import import_generator, inpaint_fn, load_generator  # noqa: E402
+from glcic_jax.commands import import_generator as command  # noqa: E402
+from glcic_jax.commands.train import parse_arguments  # noqa: E402
+from glcic_jax.config.settings import PhaseConfig  # noqa: E402
+from glcic_jax.inpainting.generator_files import load_file  # noqa: E402
+from glcic_jax.networks.registry import generator_differences  # noqa: E402
+from glcic_jax.training.loop import train  # noqa: E402
 
 
 @pytest.fixture

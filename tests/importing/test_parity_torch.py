@@ -8,15 +8,17 @@ import json
 import jax
 import numpy as np
 import pytest
-import skimage.datatorch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
+import skimage.data
 
-from foreign_networks import MEAN, Centred, NormalisedLast, as_trained
-from torch7_files import as_torch7, to_bytes
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
 
-from glcic_jax import import_generator, inpaint_fn
-from glcic_jax.importing.import_generator import read_generator
-from glcic_jax.importing.known_files import IIZUKA, OTENIM, variables_of
-from glcic_jax.importing.state_dicts import read_state_dict
+from foreign_networks import MEAN, Centred, NormalisedLast, as_trained  # noqa: E402
+from torch7_files import as_torch7, to_bytes  # noqa: E402
+
+from glcic_jax import import_generator, inpaint_fn  # noqa: E402
+from glcic_jax.importing.import_generator import read_generator  # noqa: E402
+from glcic_jax.importing.known_files import IIZUKA, OTENIM, variables_of  # noqa: E402
+from glcic_jax.importing.state_dicts import read_state_dict  # noqa: E402
 
 WIDTH = 8
 NEAR = 1e-4
