@@ -29,6 +29,9 @@ from glcic_jax.inpainting.texture.photograph import LEAST_DEPTH, add_texture
 from glcic_jax.networks.interface import Generator
 from glcic_jax.runtime import devices
 
+_LEAST_DEPTH_IF_ASKED = 2
+"""Depth in pixels of the shallowest hole that gets texture where all shall have it."""
+
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
@@ -124,7 +127,7 @@ def _add_texture(
     texture: bool | Literal["auto"],
 ) -> np.ndarray:
     """Completed images in any form, with texture."""
-    depth = LEAST_DEPTH if texture == "auto" else 2
+    depth = LEAST_DEPTH if texture == "auto" else _LEAST_DEPTH_IF_ASKED
     textured = add_texture(as_rgb(completed), mask[..., 0] != 0, usable_BxHxW, depth)
     return back_to_form(textured, completed, mask)
 

@@ -32,7 +32,7 @@ _COARSE = [(row, column) for row in range(2, BLOCK, 4) for column in range(2, BL
 """Where low frequencies are compared."""
 _CELL = 4
 """Of the sources in a cell of so many pixels, one may become a candidate."""
-_NEVER = 1e6
+NEVER = 1e6
 """Cost of what is no source."""
 
 
@@ -54,19 +54,20 @@ class Blocks(NamedTuple):
     """What the blocks of a grid of (R, C) look for.
 
     Attributes:
-        weights_RxCxD: what the numbers of a source are multiplied by, see `describe`.
-        constant_RxC: what is added to the sum.
-        known_RxCxD: `weights_RxCxD` of the known pixels alone.
+        known_RxCxD: what the numbers of a source are multiplied by, see `describe`: of its pixels,
+            compared with the known ones.
         known_constant_RxC: what is added to that sum.
+        missing_RxCxE: the same of its low frequencies, compared with the fill's.
+        missing_constant_RxC: what is added to that sum.
         variance_RxC: of the known pixels, as a part of the block.
         place_RxCx2: int32, the first row and column of each block.
         is_open_RxC: bool, whether a pixel of the block is missing.
     """
 
-    weights_RxCxD: jax.Array
-    constant_RxC: jax.Array
     known_RxCxD: jax.Array
     known_constant_RxC: jax.Array
+    missing_RxCxE: jax.Array
+    missing_constant_RxC: jax.Array
     variance_RxC: jax.Array
     place_RxCx2: jax.Array
     is_open_RxC: jax.Array
@@ -113,19 +114,16 @@ def open_blocks(bands: Bands, hole_HxW: jax.Array, place_RxCx2: jax.Array) -> Bl
     fine, coarse = ((..., *np.transpose(taps), slice(None)) for taps in (_FINE, _COARSE))
     share, missing = known[fine] / len(_FINE), (1 - known[coarse]) / len(_COARSE)
     x, g = image[fine], low[coarse]
-    parts = [-2 * share * x, share, -2 * missing * g, missing]
-    of_known, of_rest = (
-        jnp.concatenate([part.reshape(*shape, -1) for part in half], -1)
-        for half in (parts[:2], parts[2:])
-    )
-    known_constant = (share * x**2).sum((2, 3))
-    constant = known_constant + (missing * g**2).sum((2, 3))
+
+    def squared(weight: jax.Array, wanted: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Of the sum of weight (source - wanted)**2: factors of source and source**2; the rest."""
+        factors = [part.reshape(*shape, -1) for part in (-2 * weight * wanted, weight)]
+        return jnp.concatenate(factors, -1), (weight * wanted**2).sum((2, 3))
+
     mean = (share * x).sum(2, keepdims=True) / jnp.maximum(share.sum(2, keepdims=True), 1e-6)
     return Blocks(
-        jnp.concatenate([of_known, of_rest], -1),
-        constant,
-        jnp.concatenate([of_known, jnp.zeros_like(of_rest)], -1),
-        known_constant,
+        *squared(share, x),
+        *squared(missing, g),
         (share * (x - mean) ** 2).sum((2, 3)),
         place_RxCx2,
         known.min((2, 3, 4)) < 0.5,
@@ -149,14 +147,14 @@ def costs_at(
     row, column = place[..., 0], place[..., 1]
     allowed, found = inside & is_source_HxW[row, column], numbers_HxWxD[row, column]
 
-    def costs(weights_RxCxD: jax.Array, constant_RxC: jax.Array) -> jax.Array:
-        cost = jnp.einsum("rckd,rcd->rck", found, weights_RxCxD, precision="highest")
-        return jnp.where(allowed, jnp.maximum(cost + constant_RxC[..., None], 0.0), _NEVER)
+    def costs(values: jax.Array, weights_RxCxD: jax.Array, constant_RxC: jax.Array) -> jax.Array:
+        cost = jnp.einsum("rckd,rcd->rck", values, weights_RxCxD, precision="highest")
+        return jnp.maximum(cost + constant_RxC[..., None], 0.0)
 
-    return (
-        costs(blocks.weights_RxCxD, blocks.constant_RxC),
-        costs(blocks.known_RxCxD, blocks.known_constant_RxC),
-    )
+    count = blocks.known_RxCxD.shape[-1]
+    of_known = costs(found[..., :count], blocks.known_RxCxD, blocks.known_constant_RxC)
+    of_rest = costs(found[..., count:], blocks.missing_RxCxE, blocks.missing_constant_RxC)
+    return jnp.where(allowed, of_known + of_rest, NEVER), jnp.where(allowed, of_known, NEVER)
 
 
 def nearest(
@@ -168,7 +166,7 @@ def nearest(
         (0, rows * _CELL - is_source_HxW.shape[0]),
         (0, columns * _CELL - is_source_HxW.shape[1]),
     ]
-    penalty = jnp.pad(jnp.where(is_source_HxW, 0.0, _NEVER), pad, constant_values=_NEVER)
+    penalty = jnp.pad(jnp.where(is_source_HxW, 0.0, NEVER), pad, constant_values=NEVER)
     flat = jnp.pad(numbers_HxWxD, (*pad, (0, 0))).reshape(-1, numbers_HxWxD.shape[-1])
 
     def of_row(weights_CxD: jax.Array) -> jax.Array:
@@ -183,7 +181,8 @@ def nearest(
         column = best % columns * _CELL + within % _CELL
         return jnp.stack([row, column], -1).astype(jnp.int32)
 
-    return jax.lax.map(of_row, blocks.weights_RxCxD)
+    weights_RxCxD = jnp.concatenate([blocks.known_RxCxD, blocks.missing_RxCxE], -1)
+    return jax.lax.map(of_row, weights_RxCxD)
 
 
 def where_whole(allowed_HxW: jax.Array) -> jax.Array:

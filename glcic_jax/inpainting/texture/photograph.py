@@ -18,7 +18,7 @@ import numpy as np
 
 from glcic_jax.imaging.levels import double
 from glcic_jax.imaging.values import mirrored_places, white
-from glcic_jax.inpainting.texture.patches import BLOCK, STEP
+from glcic_jax.inpainting.texture.patches import BLOCK
 from glcic_jax.inpainting.texture.synthesis import synthesise
 
 LEAST_DEPTH = 12
@@ -42,6 +42,8 @@ class _Square:
     side: int
     sizes: int
     """At how many sizes it is textured."""
+    hole: np.ndarray
+    """bool hole_HxW from its first row and column on; what lies beyond is none."""
 
 
 def add_texture(
@@ -72,56 +74,53 @@ def add_texture(
     """
     textured = image_BxHxWx3.copy()
     for image, holes, source in zip(textured, hole_BxHxW, source_BxHxW, strict=True):
-        for hole in _deep_holes(holes, least_depth):
-            for square in _squares(hole):
-                _add_to_square(image, hole, source & ~holes, square)
+        squares = _squares(holes, least_depth)
+        usable = source & ~holes if squares else source
+        for square in squares:
+            _add_to_square(image, usable, square)
     return textured
 
 
-def _deep_holes(hole_HxW: np.ndarray, least_depth: int) -> list[np.ndarray]:
-    """Each hole that is deep enough as a bool hole_HxW."""
-    hole = hole_HxW.astype(np.uint8)
-    depth = cv2.distanceTransform(hole, cv2.DIST_C, 3)
-    if depth.max() < least_depth:
-        return []
-    _, labels = cv2.connectedComponents(hole, connectivity=8, ltype=cv2.CV_32S)
-    return [labels == number for number in np.unique(labels[depth >= least_depth])]
+def _squares(hole_HxW: np.ndarray, least_depth: int) -> list[_Square]:
+    """Squares that cover each hole that is deep enough, as small as its shorter side allows."""
+    holes: Any = hole_HxW.astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
+    squares = []
+    for number in range(1, count):
+        left, top, width, height, _ = (int(value) for value in stats[number])
+        if min(width, height) < least_depth:
+            continue
+        # With a pixel around it, where there is one: all that a distance depends on.
+        before = min(top, 1), min(left, 1)
+        rows = slice(top - before[0], top + height + 1)
+        part: Any = labels[rows, left - before[1] : left + width + 1] == number
+        depth = float(cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_C, 3).max())
+        if depth < least_depth:
+            continue
+        own = part[before[0] :, before[1] :][:height, :width]
+        side = next((side for side in _SQUARES if side >= min(height, width)), _SQUARES[-1])
+        sizes = 2 if depth >= _HALVED_FROM else 1
+        for row in range(0, height, side):
+            for column in range(0, width, side):
+                inside = own[row : row + side, column : column + side]
+                if inside.any():
+                    squares.append(_Square(top + row, left + column, side, sizes, inside))
+    return squares
 
 
-def _squares(hole_HxW: np.ndarray) -> list[_Square]:
-    """Squares that cover a hole, as small as its shorter side allows."""
-    (top, bottom), (left, right) = (
-        (int(used[0]), int(used[-1]) + 1)
-        for used in (np.flatnonzero(hole_HxW.any(axis)) for axis in (1, 0))
-    )
-    depth = float(cv2.distanceTransform(hole_HxW.astype(np.uint8), cv2.DIST_C, 3).max())
-    shorter = min(bottom - top, right - left)
-    side = next((side for side in _SQUARES if side >= shorter), _SQUARES[-1])
-    sizes = 2 if depth >= _HALVED_FROM and side > _SQUARES[0] else 1
-    return [
-        _Square(row, column, side, sizes)
-        for row in range(top, bottom, side)
-        for column in range(left, right, side)
-        if hole_HxW[row : row + side, column : column + side].any()
-    ]
-
-
-def _add_to_square(
-    image_HxWx3: np.ndarray, hole_HxW: np.ndarray, source_HxW: np.ndarray, square: _Square
-) -> None:
+def _add_to_square(image_HxWx3: np.ndarray, source_HxW: np.ndarray, square: _Square) -> None:
     """Texture the hole in a square, in place."""
     around = _AROUND[square.sizes]
     side = square.side + 2 * around
     places, inside = [], []
-    for start, length in zip((square.top, square.left), hole_HxW.shape, strict=True):
+    for start, length in zip((square.top, square.left), source_HxW.shape, strict=True):
         span = np.arange(start - around, start - around + side)
         places.append(mirrored_places(start, start + side, length, around))
         inside.append((span >= 0) & (span < length))
     rows, columns = places[0][:, None], places[1]
     hole = np.zeros((side, side), bool)
-    center = slice(around, around + square.side)
-    own = hole_HxW[square.top :, square.left :][: square.side, : square.side]
-    hole[center, center][: own.shape[0], : own.shape[1]] = own
+    height, width = square.hole.shape
+    hole[around : around + height, around : around + width] = square.hole
     source = source_HxW[rows, columns] & inside[0][:, None] & inside[1]
     if not _holds_block(source, square.sizes):
         _log.warning(
@@ -132,13 +131,13 @@ def _add_to_square(
             BLOCK * square.sizes,
         )
         return
-    top = white(image_HxWx3.dtype)
-    unit = image_HxWx3[rows, columns].astype(np.float32) / np.float32(top)
+    most = np.float32(white(image_HxWx3.dtype))
+    unit = image_HxWx3[rows, columns].astype(np.float32) / most
     filled = np.asarray(_texture(unit, hole, source, around, square.sizes))[hole]
     if image_HxWx3.dtype.kind == "u":
-        filled = np.round(filled * np.float32(top))
-    part = image_HxWx3[square.top :, square.left :][: square.side, : square.side]
-    part[own] = filled.astype(image_HxWx3.dtype)
+        filled = np.round(filled * most)
+    part = image_HxWx3[square.top : square.top + height, square.left : square.left + width]
+    part[square.hole] = filled.astype(image_HxWx3.dtype)
 
 
 def _holds_block(source_HxW: np.ndarray, sizes: int) -> bool:
@@ -159,9 +158,7 @@ def _texture(
         image = jnp.where(
             hole_SxS[..., None], jnp.clip(image + double(added[None])[0], 0, 1), image
         )
-    count = (len(hole_SxS) - 2 * around) // STEP + 1
-    first = jnp.full(2, around - STEP, jnp.int32)
-    return synthesise(image, hole_SxS, source_SxS, first, (count, count))
+    return synthesise(image, hole_SxS, source_SxS, around)
 
 
 def _halves(x_SxS: np.ndarray) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from glcic_jax.inpainting.texture.labels import choose
 from glcic_jax.inpainting.texture.patches import (
     BLOCK,
+    NEVER,
     STEP,
     Bands,
     Blocks,
@@ -37,8 +38,6 @@ _GAIN = 1.15
 """Of the high frequencies, for what overlapping blocks level out between them."""
 _SHARPNESS = 3.0
 """Exponent of a block's sine window; more of a block is seen alone."""
-_POSSIBLE = 1e3
-"""Any cost of a source is less."""
 _IMPOSSIBLE = 1 << 20
 """An offset that leads out of every image."""
 _PERIODIC = 0.02
@@ -46,37 +45,31 @@ _PERIODIC = 0.02
 be a period of the image: then everything is copied at that offset, not high frequencies alone."""
 
 
-@functools.partial(jax.jit, static_argnames=("grid",))
+@functools.partial(jax.jit, static_argnames=("around",))
 def synthesise(
-    image_HxWx3: jax.Array,
-    hole_HxW: jax.Array,
-    source_HxW: jax.Array,
-    first_2: jax.Array,
-    grid: tuple[int, int],
+    image_SxSx3: jax.Array, hole_SxS: jax.Array, source_SxS: jax.Array, around: int
 ) -> jax.Array:
     """A completed image with the high frequencies of its surroundings in its hole.
 
     Args:
-        image_HxWx3: float32 in [0, 1], completed.
-        hole_HxW: bool, True is the hole.
-        source_HxW: bool, known pixels that may be copied from.
-        first_2: int32, row and column of the grid's first block.
-        grid: rows and columns of blocks, which contain the hole (static).
+        image_SxSx3: float32 in [0, 1], completed.
+        hole_SxS: bool, True is the hole.
+        source_SxS: bool, known pixels that may be copied from.
+        around: pixels between the border and where holes may be, at least `STEP` (static).
 
     Returns:
-        float32 image_HxWx3 in [0, 1], equal outside the hole.
+        float32 image_SxSx3 in [0, 1], equal outside the hole.
     """
-    bands = part_bands(image_HxWx3)
-    place = first_2 + STEP * jnp.stack(
-        jnp.meshgrid(jnp.arange(grid[0]), jnp.arange(grid[1]), indexing="ij"), -1
-    )
-    blocks = open_blocks(bands, hole_HxW, place.astype(jnp.int32))
-    numbers, is_source = describe(bands), where_whole(source_HxW)
+    bands = part_bands(image_SxSx3)
+    # One block begins before the hole, the last one ends behind it.
+    first = jnp.arange(around - STEP, len(image_SxSx3) - around, STEP)
+    blocks = open_blocks(bands, hole_SxS, jnp.stack(jnp.meshgrid(first, first, indexing="ij"), -1))
+    numbers, is_source = describe(bands), where_whole(source_SxS)
     own = nearest(blocks, numbers, is_source, _OWN)
     shared, periods = _shared_offsets(blocks, numbers, is_source, own)
     by_offset = blocks.place_RxCx2[:, :, None] + shared
     candidates = jnp.concatenate([own, by_offset], 2)
-    high = jnp.where(hole_HxW[..., None], 0.0, bands.high)
+    bands = bands._replace(high=jnp.where(hole_SxS[..., None], 0.0, bands.high))
     is_open = blocks.is_open_RxC[..., None]
     for _ in range(_ROUNDS):
         candidates = jnp.where(is_open[..., None], candidates, blocks.place_RxCx2[:, :, None])
@@ -84,7 +77,7 @@ def synthesise(
         repeats = (offset[..., None, :] == periods).all(-1).any(-1)
         cost, of_known = costs_at(blocks, numbers, is_source, candidates)
         cost = jnp.where(is_open, jnp.where(repeats, of_known, cost), 0.0)
-        patches = _patches(bands._replace(high=high), hole_HxW, blocks, candidates, repeats)
+        patches = _patches(bands, hole_SxS, blocks, candidates, repeats)
         label = choose(cost, *(_AGREEMENT * x for x in _disagreements(patches)))[..., None]
         gain = jnp.where(jnp.take_along_axis(repeats, label, 2), 1.0, _GAIN)
         patch, chosen = (
@@ -93,9 +86,9 @@ def synthesise(
         )
         gate = gain / (1 + (jnp.take_along_axis(cost, label, 2) / _TOLERANCE) ** 2)
         candidates = jnp.concatenate([candidates, _neighbours(blocks, chosen)], 2)
-    texture = _lay(patch * gate[..., None, None], blocks, hole_HxW.shape)
+    texture = _lay(patch * gate[..., None, None], blocks, hole_SxS.shape)
     filled = jnp.clip(bands.low + texture, 0.0, 1.0)
-    return jnp.where(hole_HxW[..., None], filled, image_HxWx3)
+    return jnp.where(hole_SxS[..., None], filled, image_SxSx3)
 
 
 def _shared_offsets(
@@ -107,7 +100,7 @@ def _shared_offsets(
     """
     offset = (own[:, :, 0] - blocks.place_RxCx2).reshape(-1, 2)
     first = costs_at(blocks, numbers, is_source, own[:, :, :1])[0][..., 0]
-    rank = jnp.where(blocks.is_open_RxC, first, 1e9).reshape(-1)
+    rank = jnp.where(blocks.is_open_RxC, first, jnp.inf).reshape(-1)
     _, best = jax.lax.top_k(-rank, min(_POOL, rank.shape[0]))
     pool = offset[best]
     cost, of_known = costs_at(blocks, numbers, is_source, blocks.place_RxCx2[:, :, None] + pool)
@@ -116,13 +109,14 @@ def _shared_offsets(
     same = (pool[:, None] == pool[None]).all(-1)
     twice = (same & (jnp.arange(len(pool))[:, None] > jnp.arange(len(pool)))).any(1)
     # What misses next to nothing of all that is known around comes first.
-    serves = blocks.is_open_RxC[..., None] & (of_known < _POSSIBLE)
+    serves = blocks.is_open_RxC[..., None] & (of_known < NEVER)
     missed = jnp.where(serves, of_known, 0.0).sum((0, 1))
     variance = jnp.where(serves, blocks.variance_RxC[..., None], 0.0).sum((0, 1))
     is_often = serves.sum((0, 1)) > 0.25 * blocks.is_open_RxC.sum()
     repeats = is_often & (missed < _PERIODIC * variance)
-    total = jnp.where(repeats, jnp.where(serves, of_known, 1.0).sum((0, 1)) - 1e3, cost.sum((0, 1)))
-    _, kept = jax.lax.top_k(-(total + 1e6 * twice), min(_SHARED, len(pool)))
+    # A period costs less than anything else, and less where it serves more blocks.
+    total = jnp.where(repeats, -serves.sum((0, 1)), cost.sum((0, 1)))
+    _, kept = jax.lax.top_k(-jnp.where(twice, jnp.inf, total), min(_SHARED, len(pool)))
     return pool[kept], jnp.where(repeats[kept][:, None], pool[kept], _IMPOSSIBLE)
 
 
