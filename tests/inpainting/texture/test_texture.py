@@ -77,7 +77,8 @@ def test_an_edge_between_two_textures_stays_where_the_fill_has_it():
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 90)])
 def test_flat_walls_stay_flat(colour):
     wall = np.broadcast_to(np.uint8(colour), (200, 220, 3))
-    np.testing.assert_array_equal(textured(wall, hole(wall.shape)), wall)
+    for image in (wall, wall.astype(np.float32) / 255):
+        np.testing.assert_array_equal(textured(image, hole(wall.shape)), image)
 
 
 def test_gray_photographs_stay_gray_and_known_pixels_as_they_are():
@@ -133,18 +134,21 @@ def test_surroundings_too_small_to_copy_from_are_told(caplog):
     assert "gets no texture: nothing around it" in caplog.text
 
 
-def test_the_cheapest_labels_of_a_chain_are_found():
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("seed", range(12))
+def test_the_cheapest_labels_of_a_chain_are_found(seed):
+    rng = np.random.default_rng(seed)
     cost = rng.random((1, 5, 3)).astype(np.float32)
-    beside = rng.random((1, 5, 3, 3)).astype(np.float32)
-    found = np.asarray(choose(cost, beside, np.zeros_like(beside)))[0]
+    pairs = rng.random((1, 5, 3, 3)).astype(np.float32)
 
     def total(labels):
-        pairs = sum(beside[0, n, labels[n], labels[n + 1]] for n in range(4))
-        return sum(cost[0, n, label] for n, label in enumerate(labels)) + pairs
+        between = sum(pairs[0, n, labels[n], labels[n + 1]] for n in range(4))
+        return sum(cost[0, n, label] for n, label in enumerate(labels)) + between
 
     best = min(np.ndindex(*(3,) * 5), key=total)
-    np.testing.assert_array_equal(found, best)
+    none = np.zeros_like(pairs)
+    np.testing.assert_array_equal(np.asarray(choose(cost, pairs, none))[0], best)
+    down, downward, none = (x.swapaxes(0, 1) for x in (cost, pairs, none))
+    np.testing.assert_array_equal(np.asarray(choose(down, none, downward))[:, 0], best)
 
 
 def test_the_public_function_takes_sources_and_refuses_what_leaves_none():
