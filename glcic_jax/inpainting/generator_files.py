@@ -124,20 +124,19 @@ def trained_steps(source: str | Path) -> int:
     path: Any = Path(source).expanduser()
     if not path.is_file():
         path = resources.files("glcic_jax") / "weights" / f"{source}.npz"
-    with path.open("rb") as file, np.load(file) as stored:
-        steps = json.loads(str(stored[_NOTES])).get("step", 0)
+    with path.open("rb") as file:
+        _, _, notes = _stored(file)
+    steps = json.loads(notes).get("step", 0)
     return max(steps) if isinstance(steps, list) else steps
 
 
 def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config, Generator, Any]:
     """`is_ours`: tests hold the package's own files to their networks, which takes 0.2 s."""
     refused = f"{name} is not a generator that glcic-jax export wrote"
-    is_zip = zipfile.is_zipfile(file)
-    file.seek(0)
-    if not is_zip and not _begins_with_a_header(file):  # NumPy would say something about pickles
+    if not (zipfile.is_zipfile(file) or _begins_with_a_header(file)):
         raise UserError(f"{refused}: it is no .npz file, nor a .safetensors file")
     try:
-        arrays, saved = (_read_npz if is_zip else _read_safetensors)(file)
+        arrays, saved, _ = _stored(file)
     except UNREADABLE as error:
         raise UserError(f"{refused} ({error})") from error
     try:
@@ -154,23 +153,22 @@ def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config,
     return config, generator, variables
 
 
-def _begins_with_a_header(file: IO[bytes]) -> bool:
-    """Whether it may be a .safetensors file; it is read from the start again afterwards."""
-    start = file.read(9)
+def _stored(file: IO[bytes]) -> tuple[dict[str, np.ndarray], str, str]:
+    """What either kind of file holds: arrays by name, the configuration and the notes as JSON."""
+    if zipfile.is_zipfile(file):
+        file.seek(0)
+        with np.load(file) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        return arrays, str(arrays.pop(_CONFIG)), str(arrays.pop(_NOTES))
     file.seek(0)
-    return start[8:] == b"{"
+    arrays, texts = read_safetensors(file)
+    return arrays, str(texts[_CONFIG]), str(texts[_NOTES])
 
 
-def _read_npz(file: IO[bytes]) -> tuple[dict[str, np.ndarray], str]:
-    with np.load(file) as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    arrays.pop(_NOTES)
-    return arrays, str(arrays.pop(_CONFIG))
-
-
-def _read_safetensors(file: IO[bytes]) -> tuple[dict[str, np.ndarray], str]:
-    arrays, metadata = read_safetensors(file)
-    return arrays, str(metadata[_CONFIG])
+def _begins_with_a_header(file: IO[bytes]) -> bool:
+    """Whether it may be a .safetensors file."""
+    file.seek(0)
+    return file.read(9)[8:] == b"{"
 
 
 def require_variables_of(generator: Generator, config: Config, variables: Any, name: str) -> None:

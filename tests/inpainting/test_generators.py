@@ -19,7 +19,7 @@ from glcic_jax.config.settings import Config, ModelConfig, PhaseConfig
 from glcic_jax.errors import UserError
 from glcic_jax.export.formats import Source
 from glcic_jax.inpainting import generator_files
-from glcic_jax.inpainting.generators import load_run
+from glcic_jax.inpainting.generators import find_run, load_run
 from glcic_jax.networks.registry import build_generator
 from glcic_jax.training.loop import train
 
@@ -47,6 +47,17 @@ def test_a_file_completes_as_what_was_saved(config, variables, photo_crops, tmp_
     assert 0 < np.median(want[mask]) < 255
     np.testing.assert_array_equal(inpaint_fn(*load_generator(path), photo_crops, mask), want)
     assert generator_files.load_file(path)[0] == config
+
+
+@pytest.mark.parametrize("steps", [7, [3, 9]])
+def test_either_kind_of_file_tells_how_long_its_training_was(config, variables, tmp_path, steps):
+    for ending, save in (
+        ("npz", generator_files.save_generator),
+        ("safetensors", generator_files.save_generator_as_safetensors),
+    ):
+        path = tmp_path / f"x.{ending}"
+        save(path, config, variables, {"step": steps})
+        assert find_run(path).step == (7 if steps == 7 else 9)
 
 
 def test_what_is_no_generator_is_refused(variables, tmp_path):
