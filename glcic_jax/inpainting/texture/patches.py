@@ -3,7 +3,7 @@
 A block is a square of `BLOCK` pixels on a grid of `STEP` pixels over a hole, so that every pixel of
 the hole lies in four blocks. A source is a place where a whole block of pixels may be copied from.
 A block is compared with a source by its known pixels, as they are, and in the hole by the low
-frequencies of the fill that stands there.
+frequencies of the fill that stands there and by how grainy its surroundings are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from glcic_jax.inpainting.texture.grain import measure_grain
 
 BLOCK = 16
 """Side of a block in pixels."""
@@ -30,6 +32,10 @@ _FINE = [
 so that an edge that is one pixel off is seen."""
 _COARSE = [(row, column) for row in range(2, BLOCK, 4) for column in range(2, BLOCK, 4)]
 """Where low frequencies are compared."""
+_GRAIN = [(row, column) for row in (4, 11) for column in (4, 11)]
+"""Where grain is compared."""
+_GRAIN_WEIGHT = 0.004
+"""Of squared differences of grain, beside those of low frequencies."""
 _CELL = 4
 """Of the sources in a cell of so many pixels, one may become a candidate."""
 NEVER = 1e6
@@ -37,17 +43,19 @@ NEVER = 1e6
 
 
 class Bands(NamedTuple):
-    """An image and its frequencies, float32 of shape (H, W, 3).
+    """An image and its frequencies, float32.
 
     Attributes:
-        image: the completed image, in [0, 1].
-        low: its low frequencies.
+        image: the completed image_HxWx3, in [0, 1].
+        low: its low frequencies, of the same shape.
         high: the rest, image less low.
+        grain: grain_HxWxF of the known pixels, carried into the hole, see `measure_grain`.
     """
 
     image: jax.Array
     low: jax.Array
     high: jax.Array
+    grain: jax.Array
 
 
 class Blocks(NamedTuple):
@@ -57,7 +65,7 @@ class Blocks(NamedTuple):
         known_RxCxD: what the numbers of a source are multiplied by, see `describe`: of its pixels,
             compared with the known ones.
         known_constant_RxC: what is added to that sum.
-        missing_RxCxE: the same of its low frequencies, compared with the fill's.
+        missing_RxCxE: the same of its low frequencies and grain, compared with the fill's.
         missing_constant_RxC: what is added to that sum.
         variance_RxC: of the known pixels, as a part of the block.
         place_RxCx2: int32, the first row and column of each block.
@@ -73,8 +81,8 @@ class Blocks(NamedTuple):
     is_open_RxC: jax.Array
 
 
-def part_bands(image_HxWx3: jax.Array) -> Bands:
-    """Part an image into low and high frequencies; the border is repeated."""
+def part_bands(image_HxWx3: jax.Array, missing_HxW: jax.Array) -> Bands:
+    """Part a completed image into low and high frequencies; the border is repeated."""
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
     kernel = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
     kernel /= kernel.sum()
@@ -88,42 +96,51 @@ def part_bands(image_HxWx3: jax.Array) -> Bands:
             float(weight) * (jax.lax.slice_in_dim(padded, start, start + length, axis=axis) - low)
             for start, weight in enumerate(kernel)
         )
-    return Bands(image_HxWx3, low, image_HxWx3 - low)
+    high = image_HxWx3 - low
+    return Bands(image_HxWx3, low, high, measure_grain(high, missing_HxW))
 
 
 def describe(bands: Bands) -> jax.Array:
     """The numbers by which sources are compared: float32 (H - BLOCK + 1, W - BLOCK + 1, D)."""
-    fine, coarse = _taps(bands.image, _FINE), _taps(bands.low, _COARSE)
-    squares = [jnp.square(taps).sum(-1) for taps in (fine, coarse)]
-    height, width = fine.shape[:2]
-    parts = [fine.reshape(height, width, -1), squares[0], coarse.reshape(height, width, -1)]
-    return jnp.concatenate([*parts, squares[1]], -1)
+    parts = []
+    for band, places in ((bands.image, _FINE), (bands.low, _COARSE), (bands.grain, _GRAIN)):
+        taps = _taps(band, places)
+        parts += [taps.reshape(*taps.shape[:2], -1), jnp.square(taps).sum(-1)]
+    return jnp.concatenate(parts, -1)
 
 
-def open_blocks(bands: Bands, hole_HxW: jax.Array, place_RxCx2: jax.Array) -> Blocks:
+def open_blocks(bands: Bands, missing_HxW: jax.Array, place_RxCx2: jax.Array) -> Blocks:
     """What blocks at these places look for: the mean squared difference, see the module.
 
     Args:
         bands: of the completed image.
-        hole_HxW: bool, True is missing.
+        missing_HxW: bool, True is missing.
         place_RxCx2: int32, inside the image.
     """
-    known = cut_blocks((~hole_HxW)[..., None].astype(jnp.float32), place_RxCx2)
-    image, low = (cut_blocks(x, place_RxCx2) for x in (bands.image, bands.low))
+    known = cut_blocks((~missing_HxW)[..., None].astype(jnp.float32), place_RxCx2)
     shape = place_RxCx2.shape[:2]
-    fine, coarse = ((..., *np.transpose(taps), slice(None)) for taps in (_FINE, _COARSE))
-    share, missing = known[fine] / len(_FINE), (1 - known[coarse]) / len(_COARSE)
-    x, g = image[fine], low[coarse]
+
+    def taps(band: jax.Array, places: list[tuple[int, int]]) -> tuple[jax.Array, jax.Array]:
+        """Some pixels of each block, and how much of each is known."""
+        chosen = (..., *np.transpose(places), slice(None))
+        return cut_blocks(band, place_RxCx2)[chosen], known[chosen]
 
     def squared(weight: jax.Array, wanted: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Of the sum of weight (source - wanted)**2: factors of source and source**2; the rest."""
         factors = [part.reshape(*shape, -1) for part in (-2 * weight * wanted, weight)]
         return jnp.concatenate(factors, -1), (weight * wanted**2).sum((2, 3))
 
+    x, is_known = taps(bands.image, _FINE)
+    share = is_known / len(_FINE)
     mean = (share * x).sum(2, keepdims=True) / jnp.maximum(share.sum(2, keepdims=True), 1e-6)
+    missing = []
+    for band, places, weight in ((bands.low, _COARSE, 1.0), (bands.grain, _GRAIN, _GRAIN_WEIGHT)):
+        wanted, is_known = taps(band, places)
+        missing.append(squared(weight * (1 - is_known) / len(places), wanted))
     return Blocks(
         *squared(share, x),
-        *squared(missing, g),
+        jnp.concatenate([factors for factors, _ in missing], -1),
+        sum(constant for _, constant in missing),
         (share * (x - mean) ** 2).sum((2, 3)),
         place_RxCx2,
         known.min((2, 3, 4)) < 0.5,
@@ -204,9 +221,9 @@ def cut_blocks(image_HxWxC: jax.Array, place: jax.Array) -> jax.Array:
     return found.reshape(*place.shape[:-1], *size)
 
 
-def _taps(image_HxWx3: jax.Array, places: list[tuple[int, int]]) -> jax.Array:
-    """Some pixels of the block that begins at each place: (H - BLOCK + 1, W - BLOCK + 1, N, 3)."""
-    height, width = (length - BLOCK + 1 for length in image_HxWx3.shape[:2])
+def _taps(image_HxWxC: jax.Array, places: list[tuple[int, int]]) -> jax.Array:
+    """Some pixels of the block that begins at each place: (H - BLOCK + 1, W - BLOCK + 1, N, C)."""
+    height, width = (length - BLOCK + 1 for length in image_HxWxC.shape[:2])
     return jnp.stack(
-        [image_HxWx3[row : row + height, left : left + width] for row, left in places], 2
+        [image_HxWxC[row : row + height, left : left + width] for row, left in places], 2
     )

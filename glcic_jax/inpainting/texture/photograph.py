@@ -45,6 +45,11 @@ class _Square:
     hole: np.ndarray
     """bool hole_HxW from its first row and column on; what lies beyond is none."""
 
+    def part_of(self, x_HxW: np.ndarray) -> np.ndarray:
+        """The pixels of an image or a mask where `hole` lies, as a view."""
+        height, width = self.hole.shape
+        return x_HxW[self.top : self.top + height, self.left : self.left + width]
+
 
 def add_texture(
     image_BxHxWx3: np.ndarray,
@@ -76,8 +81,11 @@ def add_texture(
     for image, holes, source in zip(textured, hole_BxHxW, source_BxHxW, strict=True):
         squares = _squares(holes, least_depth)
         usable = source & ~holes if squares else source
+        missing = holes.copy() if squares else holes
         for square in squares:
-            _add_to_square(image, usable, square)
+            _add_to_square(image, missing, usable, square)
+            # The next one goes on with what stands there now.
+            square.part_of(missing)[square.hole] = False
     return textured
 
 
@@ -108,7 +116,9 @@ def _squares(hole_HxW: np.ndarray, least_depth: int) -> list[_Square]:
     return squares
 
 
-def _add_to_square(image_HxWx3: np.ndarray, source_HxW: np.ndarray, square: _Square) -> None:
+def _add_to_square(
+    image_HxWx3: np.ndarray, missing_HxW: np.ndarray, source_HxW: np.ndarray, square: _Square
+) -> None:
     """Texture the hole in a square, in place."""
     around = _AROUND[square.sizes]
     side = square.side + 2 * around
@@ -133,11 +143,11 @@ def _add_to_square(image_HxWx3: np.ndarray, source_HxW: np.ndarray, square: _Squ
         return
     most = np.float32(white(image_HxWx3.dtype))
     unit = image_HxWx3[rows, columns].astype(np.float32) / most
-    filled = np.asarray(_texture(unit, hole, source, around, square.sizes))[hole]
+    missing = missing_HxW[rows, columns]
+    filled = np.asarray(_texture(unit, missing, hole, source, around, square.sizes))[hole]
     if image_HxWx3.dtype.kind == "u":
         filled = np.round(filled * most)
-    part = image_HxWx3[square.top : square.top + height, square.left : square.left + width]
-    part[square.hole] = filled.astype(image_HxWx3.dtype)
+    square.part_of(image_HxWx3)[square.hole] = filled.astype(image_HxWx3.dtype)
 
 
 def _holds_block(source_HxW: np.ndarray, sizes: int) -> bool:
@@ -147,18 +157,24 @@ def _holds_block(source_HxW: np.ndarray, sizes: int) -> bool:
 
 
 def _texture(
-    image_SxSx3: np.ndarray, hole_SxS: np.ndarray, source_SxS: np.ndarray, around: int, sizes: int
+    image_SxSx3: np.ndarray,
+    missing_SxS: np.ndarray,
+    hole_SxS: np.ndarray,
+    source_SxS: np.ndarray,
+    around: int,
+    sizes: int,
 ) -> jax.Array:
     """The window with texture in its hole, which lies `around` pixels inside."""
     image: jax.Array = jnp.asarray(image_SxSx3)
     if sizes > 1:
         half = _halves(image_SxSx3).mean((1, 3))
-        half_hole, half_source = _halves(hole_SxS).any((1, 3)), _halves(source_SxS).all((1, 3))
-        added = _texture(half, half_hole, half_source, around // 2, sizes - 1) - half
+        half_missing, half_hole = (_halves(x).any((1, 3)) for x in (missing_SxS, hole_SxS))
+        half_source = _halves(source_SxS).all((1, 3))
+        added = _texture(half, half_missing, half_hole, half_source, around // 2, sizes - 1) - half
         image = jnp.where(
             hole_SxS[..., None], jnp.clip(image + double(added[None])[0], 0, 1), image
         )
-    return synthesise(image, hole_SxS, source_SxS, around)
+    return synthesise(image, missing_SxS, hole_SxS, source_SxS, around)
 
 
 def _halves(x_SxS: np.ndarray) -> Any:

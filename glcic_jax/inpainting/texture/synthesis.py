@@ -36,7 +36,7 @@ _TOLERANCE = (60 / 255) ** 2
 """Mean squared difference of low frequencies at which half of a source's texture is taken."""
 _GAIN = 1.15
 """Of the high frequencies, for what overlapping blocks level out between them."""
-_SHARPNESS = 3.0
+_SHARPNESS = 2.0
 """Exponent of a block's sine window; more of a block is seen alone."""
 _IMPOSSIBLE = 1 << 20
 """An offset that leads out of every image."""
@@ -47,12 +47,17 @@ be a period of the image: then everything is copied at that offset, not high fre
 
 @functools.partial(jax.jit, static_argnames=("around",))
 def synthesise(
-    image_SxSx3: jax.Array, hole_SxS: jax.Array, source_SxS: jax.Array, around: int
+    image_SxSx3: jax.Array,
+    missing_SxS: jax.Array,
+    hole_SxS: jax.Array,
+    source_SxS: jax.Array,
+    around: int,
 ) -> jax.Array:
     """A completed image with the high frequencies of its surroundings in its hole.
 
     Args:
         image_SxSx3: float32 in [0, 1], completed.
+        missing_SxS: bool, True is no detail to go by: the hole, and others.
         hole_SxS: bool, True is the hole.
         source_SxS: bool, known pixels that may be copied from.
         around: pixels between the border and where holes may be, at least `STEP` (static).
@@ -60,16 +65,17 @@ def synthesise(
     Returns:
         float32 image_SxSx3 in [0, 1], equal outside the hole.
     """
-    bands = part_bands(image_SxSx3)
+    bands = part_bands(image_SxSx3, missing_SxS)
     # One block begins before the hole, the last one ends behind it.
     first = jnp.arange(around - STEP, len(image_SxSx3) - around, STEP)
-    blocks = open_blocks(bands, hole_SxS, jnp.stack(jnp.meshgrid(first, first, indexing="ij"), -1))
+    places = jnp.stack(jnp.meshgrid(first, first, indexing="ij"), -1)
+    blocks = open_blocks(bands, missing_SxS, places)
     numbers, is_source = describe(bands), where_whole(source_SxS)
     own = nearest(blocks, numbers, is_source, _OWN)
     shared, periods = _shared_offsets(blocks, numbers, is_source, own)
     by_offset = blocks.place_RxCx2[:, :, None] + shared
     candidates = jnp.concatenate([own, by_offset], 2)
-    bands = bands._replace(high=jnp.where(hole_SxS[..., None], 0.0, bands.high))
+    bands = bands._replace(high=jnp.where(missing_SxS[..., None], 0.0, bands.high))
     is_open = blocks.is_open_RxC[..., None]
     for _ in range(_ROUNDS):
         candidates = jnp.where(is_open[..., None], candidates, blocks.place_RxCx2[:, :, None])
@@ -77,7 +83,7 @@ def synthesise(
         repeats = (offset[..., None, :] == periods).all(-1).any(-1)
         cost, of_known = costs_at(blocks, numbers, is_source, candidates)
         cost = jnp.where(is_open, jnp.where(repeats, of_known, cost), 0.0)
-        patches = _patches(bands, hole_SxS, blocks, candidates, repeats)
+        patches = _patches(bands, missing_SxS, blocks, candidates, repeats)
         label = choose(cost, *(_AGREEMENT * x for x in _disagreements(patches)))[..., None]
         gain = jnp.where(jnp.take_along_axis(repeats, label, 2), 1.0, _GAIN)
         patch, chosen = (
@@ -130,13 +136,13 @@ def _neighbours(blocks: Blocks, chosen: jax.Array) -> jax.Array:
 
 def _patches(
     bands: Bands,
-    hole_HxW: jax.Array,
+    missing_HxW: jax.Array,
     blocks: Blocks,
     candidates: jax.Array,
     repeats_RxCxK: jax.Array,
 ) -> jax.Array:
     """What each candidate adds to the block's low frequencies; its own where it is known."""
-    place = jnp.clip(candidates, 0, jnp.array(hole_HxW.shape) - BLOCK)
+    place = jnp.clip(candidates, 0, jnp.array(missing_HxW.shape) - BLOCK)
     low = cut_blocks(bands.low, blocks.place_RxCx2)[:, :, None]
     copied = jnp.where(
         repeats_RxCxK[..., None, None, None],
@@ -144,7 +150,7 @@ def _patches(
         cut_blocks(bands.high, place),
     )
     own = cut_blocks(bands.high, blocks.place_RxCx2)[:, :, None]
-    missing = cut_blocks(hole_HxW[..., None], blocks.place_RxCx2)[:, :, None]
+    missing = cut_blocks(missing_HxW[..., None], blocks.place_RxCx2)[:, :, None]
     return jnp.where(missing, copied, own)
 
 

@@ -74,6 +74,16 @@ def test_an_edge_between_two_textures_stays_where_the_fill_has_it():
         assert 0.6 < found[place].std() / image[place].std() < 1.3
 
 
+def test_of_one_colour_the_grain_around_says_what_belongs_there():
+    """Low frequencies are alike everywhere; the left half is rough, the right one smooth."""
+    noise = np.random.default_rng(0).standard_normal(DOWN.shape)
+    mask = hole(DOWN.shape)
+    rough = gray(np.where(RIGHT < 110, 128 + 30 * noise, 128 + noise))
+    found = textured(np.where(mask[..., None], np.uint8(128), rough), mask)[..., 0].astype(float)
+    assert 15 < found[78:110, 84:102].std() < 45
+    assert found[78:110, 118:136].std() < 4
+
+
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 90)])
 def test_flat_walls_stay_flat(colour):
     wall = np.broadcast_to(np.uint8(colour), (200, 220, 3))
@@ -112,9 +122,19 @@ def test_fills_of_photographs_get_the_detail_of_their_surroundings(photo, top, l
     assert detail(plain, mask) < 0.1 * wanted
     assert 0.3 < detail(found, mask) / wanted < 1.5
     low, other = (
-        np.asarray(part_bands(jnp.asarray(x, jnp.float32) / 255).low)[mask] for x in (plain, found)
+        np.asarray(part_bands(jnp.asarray(x, jnp.float32) / 255, mask).low)[mask]
+        for x in (plain, found)
     )
     assert np.abs(low - other).mean() < 0.02, "low frequencies are the fill's"
+
+
+def test_a_hole_of_several_squares_is_continued_over_their_seams():
+    down, right = np.mgrid[:480, :500]
+    waves = gray(128 + 60 * np.sin(2 * np.pi * right / 7) * np.cos(2 * np.pi * down / 11))
+    mask = hole(waves.shape, 130, 120, 205, 240)
+    blurred = np.where(mask[..., None], np.uint8(128), waves)
+    found = textured(blurred, mask)
+    assert (found != waves).mean() < 0.02 < 0.5 < (blurred != waves)[mask].mean()
 
 
 def test_only_deep_holes_get_texture_by_themselves():
