@@ -32,6 +32,10 @@ _ROUNDS = 2
 """How often labels are chosen; after the first, what the neighbours chose is a candidate too."""
 _AGREEMENT = 0.1
 """Weight of what neighbours differ by where they overlap, beside how near a source is."""
+_REPETITION = 0.02
+"""Cost of neighbours that take the same pixels, which would be seen as a pattern."""
+_SAME_WITHIN = 6
+"""Pixels along both axes between sources that count as the same."""
 _TOLERANCE = (60 / 255) ** 2
 """Mean squared difference of low frequencies at which half of a source's texture is taken."""
 _GAIN = 1.15
@@ -84,7 +88,7 @@ def synthesise(
         cost, of_known = costs_at(blocks, numbers, is_source, candidates)
         cost = jnp.where(is_open, jnp.where(repeats, of_known, cost), 0.0)
         patches = _patches(bands, missing_SxS, blocks, candidates, repeats)
-        label = choose(cost, *(_AGREEMENT * x for x in _disagreements(patches)))[..., None]
+        label = choose(cost, *_pair_costs(patches, candidates, repeats))[..., None]
         gain = jnp.where(jnp.take_along_axis(repeats, label, 2), 1.0, _GAIN)
         patch, chosen = (
             jnp.take_along_axis(x, label.reshape(*label.shape, *(1,) * (x.ndim - 3)), 2)[:, :, 0]
@@ -154,8 +158,14 @@ def _patches(
     return jnp.where(missing, copied, own)
 
 
-def _disagreements(patches: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean squared differences where blocks overlap, of each pair of candidates: beside, below."""
+def _pair_costs(
+    patches: jax.Array, candidates: jax.Array, repeats_RxCxK: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Of each pair of candidates of neighbours, float32 (R, C, K, K): beside, below.
+
+    By the mean squared difference where both overlap, and by whether they are the same source; a
+    period's may be.
+    """
     found = []
     for axis in (1, 0):
         halves = [
@@ -167,7 +177,11 @@ def _disagreements(patches: jax.Array) -> tuple[jax.Array, jax.Array]:
         product = jnp.einsum("rckn,rcln->rckl", one, other, precision="highest")
         squares = [jnp.square(half).sum(-1) for half in (one, other)]
         total = squares[0][..., :, None] + squares[1][..., None, :] - 2 * product
-        found.append(jnp.maximum(total, 0.0) / (BLOCK * STEP))
+        apart = candidates[..., :, None, :] - jnp.roll(candidates, -1, axis)[..., None, :, :]
+        periods = repeats_RxCxK[..., :, None] & jnp.roll(repeats_RxCxK, -1, axis)[..., None, :]
+        is_same = (jnp.abs(apart).max(-1) < _SAME_WITHIN) & ~periods
+        differs = jnp.maximum(total, 0.0) / (BLOCK * STEP)
+        found.append(_AGREEMENT * differs + _REPETITION * is_same)
     return found[0], found[1]
 
 

@@ -128,6 +128,22 @@ def test_fills_of_photographs_get_the_detail_of_their_surroundings(photo, top, l
     assert np.abs(low - other).mean() < 0.02, "low frequencies are the fill's"
 
 
+def test_no_source_is_repeated_from_block_to_block():
+    """Blocks lie 8 pixels apart: what neighbours both take is seen as a pattern of that period."""
+    likeness = []
+    for photo, top in ((skimage.data.chelsea(), 50), (skimage.data.coffee(), 150)):
+        for left in (50, 80):
+            image = gray(photo[top : top + 200, left : left + 220, 0])
+            mask = hole(image.shape)
+            plain = fill_harmonic(image, mask)
+            added = (textured(plain, mask).astype(float) - plain)[80:108, 90:130, 0]
+            likeness += [
+                np.mean(one * other) / np.mean(added**2)
+                for one, other in ((added[:-8], added[8:]), (added[:, :-8], added[:, 8:]))
+            ]
+    assert np.mean(likeness) < 0.08
+
+
 def test_a_hole_of_several_squares_is_continued_over_their_seams():
     down, right = np.mgrid[:480, :500]
     waves = gray(128 + 60 * np.sin(2 * np.pi * right / 7) * np.cos(2 * np.pi * down / 11))
