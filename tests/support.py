@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
 import os
 import socket
 import subprocess
@@ -18,12 +19,11 @@ from glcic_jax.config.settings import Config
 ROOT = Path(__file__).resolve().parent.parent
 
 # Tests compile many programs and run each of them briefly, so the backend's optimizer costs more
-# than it saves, and XLA's older emitters, which it still has, need half the time of the newer ones.
-# JAX reads this when it first compiles, which is after this file is imported.
-QUICK_COMPILES = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false"
-)
+# than it saves. JAX reads this when it first compiles, which is after this file is imported.
+QUICK_COMPILES = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    # XLA's older emitters, which later ones no longer have, need half the time of the newer ones.
+    QUICK_COMPILES += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{QUICK_COMPILES} {os.environ.get('XLA_FLAGS', '')}"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

@@ -63,7 +63,10 @@ def test_hole_values_are_not_read_and_results_agree_across_dtypes(model, photo, 
     completed = inpaint_fn(*model, photo, mask)
     np.testing.assert_array_equal(inpaint_fn(*model, blanked, mask), completed)
     from_float = inpaint_fn(*model, (photo / 255).astype(np.float32), mask)
-    np.testing.assert_array_equal(np.round(from_float * 255).astype(np.uint8), completed)
+    # Two programs: they may round a value that lies between two levels to either.
+    differs = np.abs(np.round(from_float * 255) - completed)
+    assert differs.max() <= 1
+    assert np.count_nonzero(differs) < 0.002 * differs.size
     from_16_bits = inpaint_fn(*model, photo.astype(np.uint16) * 257, mask)
     assert np.abs(from_16_bits - from_float * 65535).max() < 1.5
     assert (from_16_bits[mask == 1] % 257 > 0).mean() > 0.9, "no more than 8 bits"
