@@ -41,7 +41,7 @@ def main() -> None:
 
     imported = read_generator(arguments.file.expanduser(), arguments.config)
     notes = {"imported_from": imported.title}
-    save_generator(output, imported.config, imported.variables, notes)
+    save_generator(output, imported.config, imported.variables, notes, compressed=False)
     for note in imported.notes:
         print(note)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {imported.title}")

@@ -97,6 +97,11 @@ def _check_model(config: Config) -> None:
         f"model.deepest {model.deepest:g} completes deep holes from coarse to fine, which starts "
         "from a smooth fill; set model.fill harmonic, or model.deepest 0",
     )
+    _require(
+        not model.spectral_norm or model.discriminator_normalisation == "before_relu",
+        "model.spectral-norm leaves the discriminators' batch normalisation out; set "
+        "model.discriminator-normalisation before_relu, or leave model.spectral-norm out",
+    )
     if model.local_head == "patch":
         _require(
             model.discriminator == "local"

@@ -20,7 +20,7 @@ from glcic_jax.networks.interface import Layer
 _DEPTH = 17
 _TRANSPOSED = (13, 15)
 _OUTPUT = Layer("output", 3)
-_NORM = ("weight", "bias", "running_mean", "running_var")
+NORM = ("weight", "bias", "running_mean", "running_var")
 _SHOWN = 4
 """Most names in a message."""
 
@@ -75,13 +75,14 @@ def recognise(where: str, arrays: Mapping[str, np.ndarray]) -> Kind:
     if any(name.startswith(("model_ld.", "model_gd.")) for name in arrays):
         raise UserError(
             f"{where} holds discriminators, as model_cd of otenim/GLCIC-PyTorch does; give the "
-            "file of the completion network, model_cn"
+            "file of the completion network, model_cn (a training run takes this one by "
+            "--initial-discriminators)"
         )
     kind = min(_KINDS, key=lambda kind: len(_names(kind) - arrays.keys()))
     missing, other = _names(kind) - arrays.keys(), arrays.keys() - _names(kind)
     if missing or other:
-        faults = [f"lacks {_listed(missing)}"] if missing else []
-        faults += [f"has {_listed(other)} beside them"] if other else []
+        faults = [f"lacks {listed(missing)}"] if missing else []
+        faults += [f"has {listed(other)} beside them"] if other else []
         raise UserError(
             f"{where} is no GLCIC completion network that can be imported; the nearest is "
             f"{kind.title}, but the file {' and '.join(faults)}. See docs/exchange.md"
@@ -136,34 +137,54 @@ def variables_of(
     for layer, (conv, norm) in zip((*layers, _OUTPUT), kind.names, strict=True):
         side = 4 if layer.doubles else layer.size
         pair = (channels, layer.features) if layer.doubles else (layer.features, channels)
-        kernel = _checked(where, arrays, f"{conv}.weight", (*pair, side, side))
+        kernel = checked(where, arrays, f"{conv}.weight", (*pair, side, side))
         # The operators take kernels as PyTorch's do, but for the order of the axes.
         axes = (2, 3, 0, 1) if layer.doubles else (2, 3, 1, 0)
         variables[f"params/{layer.name}/kernel"] = np.ascontiguousarray(kernel.transpose(axes))
         shape_F = (layer.features,)
-        variables[f"params/{layer.name}/bias"] = _checked(where, arrays, f"{conv}.bias", shape_F)
+        variables[f"params/{layer.name}/bias"] = checked(where, arrays, f"{conv}.bias", shape_F)
         channels = layer.features
         if not norm:
             continue
-        scale, bias, mean, variance = (
-            _checked(where, arrays, f"{norm}.{name}", shape_F) for name in _NORM
-        )
-        if variance.min() < 0:
-            raise UserError(f"{where}: {norm}.running_var has negative values; the file is damaged")
         place = f"{layer.name}_norm/norm"
-        variables |= {f"params/{place}/scale": scale, f"params/{place}/bias": bias}
-        variables |= {f"batch_stats/{place}/mean": mean, f"batch_stats/{place}/var": variance}
+        variables |= normalisation_of(where, arrays, norm, place, layer.features)
     return flax.traverse_util.unflatten_dict(variables, sep="/")
 
 
 def _names(kind: Kind) -> set[str]:
     convolutions = {f"{conv}.{name}" for conv, _ in kind.names for name in ("weight", "bias")}
-    return convolutions | {f"{norm}.{name}" for _, norm in kind.names if norm for name in _NORM}
+    return convolutions | {f"{norm}.{name}" for _, norm in kind.names if norm for name in NORM}
 
 
-def _checked(
+def normalisation_of(
+    where: str, arrays: Mapping[str, np.ndarray], norm: str, place: str, features: int
+) -> dict[str, np.ndarray]:
+    """The variables at `place` of the batch normalisation whose arrays begin with `norm`.
+
+    Raises:
+        UserError: an array has another shape, or numbers that can't be.
+    """
+    scale, bias, mean, variance = (
+        checked(where, arrays, f"{norm}.{name}", (features,)) for name in NORM
+    )
+    if variance.min() < 0:
+        raise UserError(f"{where}: {norm}.running_var has negative values; the file is damaged")
+    return {
+        f"params/{place}/scale": scale,
+        f"params/{place}/bias": bias,
+        f"batch_stats/{place}/mean": mean,
+        f"batch_stats/{place}/var": variance,
+    }
+
+
+def checked(
     where: str, arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
 ) -> np.ndarray:
+    """The array of that name.
+
+    Raises:
+        UserError: it has another shape, or values that are not finite.
+    """
     array = arrays[name]
     if array.shape != shape:
         raise UserError(f"{where}: {name} has shape {array.shape}; expected {shape}")
@@ -172,7 +193,8 @@ def _checked(
     return array
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first few of these names for a message."""
     ordered = sorted(names)
     more = len(ordered) - _SHOWN
     return ", ".join(ordered[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

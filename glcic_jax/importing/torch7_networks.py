@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glcic_jax.config.settings import Normalisation
+from glcic_jax.config.model import Normalisation
 from glcic_jax.errors import UserError
 from glcic_jax.importing.torch7 import Damaged, Object, read_torch7
 from glcic_jax.networks.interface import Layer

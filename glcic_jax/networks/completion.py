@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Contrast, Fill, Normalisation
+from glcic_jax.config.model import Contrast, Fill, Normalisation
 from glcic_jax.imaging.fills import harmonic_fill, mean_fill
 from glcic_jax.imaging.values import composite
 from glcic_jax.networks.contrast import local_contrast, normalised, restored

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Contrast, Fill
+from glcic_jax.config.model import Contrast, Fill
 from glcic_jax.networks.completion import fill_first, seen_by_network, to_image
 from glcic_jax.networks.layers import Conv, ConvTranspose, NormReLU
 

@@ -18,7 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Fusion, LocalHead, ModelConfig
+from glcic_jax.config.model import Fusion, LocalHead, ModelConfig
 from glcic_jax.networks.layers import Conv, NormReLU
 
 _SMALLEST_SIDE = 4
@@ -41,28 +41,37 @@ class _Settings(nn.Module):
 
     `spectral` divides every kernel by its largest singular value, estimated by one more power
     iteration in each pass (a step has two: real and completed images), and leaves batch
-    normalisation out.
+    normalisation out. `halvings` is how often an image is halved, 0: `strided_layers`.
+    `rectifies_first`: each layer normalises what it has rectified, and has a bias.
     """
 
     width: int = 64
     dense_features: int = 1024
+    halvings: int = 0
+    rectifies_first: bool = False
     spectral: bool = False
     momentum: float = 0.9
     dtype: jnp.dtype = jnp.float32
     axis_name: str | None = None
 
     def _settings(self) -> tuple:
-        fields = ("width", "dense_features", "spectral", "momentum", "dtype", "axis_name")
-        return tuple(getattr(self, field) for field in fields)
+        form = ("width", "dense_features", "halvings", "rectifies_first", "spectral")
+        return tuple(getattr(self, field) for field in (*form, "momentum", "dtype", "axis_name"))
+
+    def _halvings(self, side: int) -> int:
+        return self.halvings or strided_layers(side)
 
     def _conv(
         self, name: str, x: jax.Array, features: int, *, size: int, stride: int = 1, train: bool
     ) -> jax.Array:
         """Convolution, normalisation, ReLU."""
-        conv = Conv(features, size, stride, use_bias=self.spectral, dtype=self.dtype, name=name)
+        has_bias = self.spectral or self.rectifies_first
+        conv = Conv(features, size, stride, use_bias=has_bias, dtype=self.dtype, name=name)
         if self.spectral:
             return nn.relu(nn.SpectralNorm(conv, name=f"{name}_sn")(x, update_stats=train))
-        norm = NormReLU(self.momentum, self.dtype, self.axis_name, name=f"{name}_norm")
+        norm = NormReLU(
+            self.momentum, self.dtype, self.axis_name, self.rectifies_first, name=f"{name}_norm"
+        )
         return norm(conv(x), train=train)
 
     def _strided(self, x: jax.Array, layers: Sequence[int], train: bool) -> jax.Array:
@@ -107,7 +116,7 @@ class ImageEncoder(_Settings):
     @nn.compact
     def __call__(self, image_BxHxWx3: jax.Array, *, train: bool) -> jax.Array:
         """Returns vector_BxF, F = `dense_features`."""
-        layers = range(strided_layers(image_BxHxWx3.shape[1]))
+        layers = range(self._halvings(image_BxHxWx3.shape[1]))
         return self._vector(self._strided(image_BxHxWx3, layers, train), train)
 
 
@@ -117,7 +126,7 @@ class PatchDiscriminator(_Settings):
     @nn.compact
     def __call__(self, image_BxHxWx3: jax.Array, *, train: bool) -> jax.Array:
         """Returns logits_BxHxW of the patches."""
-        layers = range(max(1, strided_layers(image_BxHxWx3.shape[1]) - 1))
+        layers = range(max(1, self._halvings(image_BxHxWx3.shape[1]) - 1))
         return self._patch_logits("patch", self._strided(image_BxHxWx3, layers, train), train)
 
 
@@ -178,7 +187,7 @@ class SharedPatchDiscriminator(_Settings):
     ) -> dict[str, jax.Array]:
         """As `ContextDiscriminator`; returns logits "global" of shape B, "patch" of BxHxW."""
         del window_BxPxPx3
-        layers = range(strided_layers(image_BxSxSx3.shape[1]))
+        layers = range(self._halvings(image_BxSxSx3.shape[1]))
         shared = layers[: min(_MOST_SHARED, max(1, len(layers) - 1))]
         x = self._strided(image_BxSxSx3, shared, train)
         vector = self._vector(self._strided(x, layers[len(shared) :], train), train)
@@ -209,4 +218,4 @@ BUILDERS: Mapping[str, Callable[[ModelConfig, dict[str, Any]], nn.Module]] = {
     "shared_patch": _shared_patch,
 }
 """By the value of `model.discriminator`: from the model's settings and what all discriminators have
-in common (width, dense_features, spectral, momentum, dtype, axis_name) to one module."""
+in common, the fields of `_Settings`, to one module."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from glcic_jax.config.settings import Contrast, Fill
+from glcic_jax.config.model import Contrast, Fill
 
 
 class Layer(NamedTuple):

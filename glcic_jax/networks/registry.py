@@ -237,6 +237,8 @@ def build_discriminator(config: Config, axis_name: str | None = None) -> nn.Modu
         {
             "width": model.discriminator_width,
             "dense_features": model.dense_features,
+            "halvings": model.discriminator_halvings,
+            "rectifies_first": model.discriminator_normalisation == "after_relu",
             "spectral": model.spectral_norm,
             "momentum": model.batch_norm_momentum,
             "dtype": jnp.dtype(model.compute_dtype),

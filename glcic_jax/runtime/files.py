@@ -38,8 +38,8 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays by name as one compressed file, which `numpy.load` reads.
+def save_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = True) -> None:
+    """Write arrays by name as one file, which `numpy.load` reads.
 
     Raises:
         OSError: as `replace_file`.
@@ -47,7 +47,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:  # a path would get .npz added to its name
-            np.savez_compressed(file, **arrays)
+            (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
     replace_file(path, write)
 

@@ -149,11 +149,12 @@ def _way_out(workdir: Path, old: Config, new: Config, *, only_longer: bool) -> s
         return "Add --extend to go on with it for more steps, or give another --workdir."
     if generator_differences(old, new):
         return "Give another --workdir, or the old values to resume it."
-    if new.initial != old.initial:
-        return (
-            "Only a new run starts from --initial: give another --workdir, or the old values to "
-            "resume it."
-        )
+    for name in ("initial", "initial_discriminators"):
+        if getattr(new, name) != getattr(old, name):
+            return (
+                f"Only a new run starts from --{name.replace('_', '-')}: give another --workdir, "
+                "or the old values to resume it."
+            )
     return (
         f"Give the old values to resume it, or, to go on from its weights with the new ones, "
         f"another --workdir and --initial {workdir}."

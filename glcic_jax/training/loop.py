@@ -20,18 +20,17 @@ from glcic_jax.config.settings import Config, Phase, phase_of, total_steps
 from glcic_jax.data.mask_folder import open_masks
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
-from glcic_jax.errors import UserError
 from glcic_jax.evaluation.model import model_completer
 from glcic_jax.evaluation.pictures import picture_grid
 from glcic_jax.imaging.pyramids import Pyramids
-from glcic_jax.inpainting.generators import find_generator
-from glcic_jax.networks.registry import check_run, generator_differences
+from glcic_jax.networks.registry import check_run
 from glcic_jax.runtime import devices, jobs
 from glcic_jax.runtime.checkpoints import Checkpoints
 from glcic_jax.runtime.journal import SATURATED, is_saturated
 from glcic_jax.runtime.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
 from glcic_jax.training.extension import check_extension
 from glcic_jax.training.images import resident_images
+from glcic_jax.training.initial import initial_variables
 from glcic_jax.training.recipe import Recipe, build_recipe
 from glcic_jax.training.signals import StopSignals
 from glcic_jax.training.state import (
@@ -77,7 +76,7 @@ def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
         require_same([validation_images])
         training_data.require_same()
         if not (Path(workdir) / CONFIG_NAME).exists():
-            jobs.together(lambda: _initial_variables(config))  # raises before any write
+            jobs.together(lambda: initial_variables(config))  # raises before any write
         jobs.together(lambda: open_workdir(workdir, config, extend=extend))
         with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
             state = _start_or_resume(config, mesh, checkpoints, training_data)
@@ -133,7 +132,7 @@ def _start_or_resume(
     restored = checkpoints.restore_latest(abstract_train_state(config, devices.replicated(mesh)))
     if restored is not None:
         return restored[1]
-    initial = jobs.together(lambda: _initial_variables(config))
+    initial = jobs.together(lambda: initial_variables(config))
     create = jax.jit(
         create_train_state,
         static_argnums=1,
@@ -143,24 +142,6 @@ def _start_or_resume(
     )
     mean_pixel = jobs.together(lambda: training_data.mean_pixel)
     return create(jax.random.key(config.seed), config, mean_pixel, initial)
-
-
-def _initial_variables(config: Config) -> Any:
-    """Variables of the generator that `config.initial` names, or None.
-
-    Raises:
-        UserError: there is none, or it is another network than `config`'s.
-    """
-    if not config.initial:
-        return None
-    trained, _, variables = find_generator(config.initial)
-    fields = generator_differences(trained, config)
-    if fields:
-        raise UserError(
-            f"--initial {config.initial} is another network than this run's "
-            f"({'; '.join(fields)}); set these options alike"
-        )
-    return jax.tree.map(np.asarray, variables)
 
 
 def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -> None:

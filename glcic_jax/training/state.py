@@ -11,6 +11,7 @@ import numpy as np
 
 from glcic_jax.config.settings import Config, window_size
 from glcic_jax.networks.registry import build_discriminator, build_generator
+from glcic_jax.training.initial import Initial
 from glcic_jax.training.optimizers import build_discriminator_optimizer, build_generator_optimizer
 
 
@@ -46,7 +47,7 @@ class TrainState:
 
 
 def create_train_state(
-    key: jax.Array, config: Config, mean_pixel: np.ndarray, initial: Any = None
+    key: jax.Array, config: Config, mean_pixel: np.ndarray, initial: Initial | None = None
 ) -> TrainState:
     """Freshly initialised networks and optimizers at step 0.
 
@@ -54,19 +55,22 @@ def create_train_state(
         key: typed random key, a scalar; the same key and config give the same state.
         config: the run's configuration.
         mean_pixel: float32 of shape (3,) in [0, 1].
-        initial: variables of a generator like `config`'s to start from, with the mean pixel that it
-            knows; None for random weights.
+        initial: variables of networks like `config`'s to start from, the generator's with the mean
+            pixel that it knows; None for random weights.
     """
+    initial = initial or Initial()
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     size, window = config.image_size, window_size(config)
     image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
     generator = build_generator(config).init(generator_key, image, mask, train=False)
-    if initial is not None:
-        generator, mean_pixel = initial, initial["constants"]["mean_pixel"]
+    if initial.generator is not None:
+        generator, mean_pixel = initial.generator, initial.generator["constants"]["mean_pixel"]
     batch_stats = generator.get("batch_stats", {})
     discriminator = build_discriminator(config).init(
         discriminator_key, image, jnp.zeros((1, window, window, 3)), train=False
     )
+    if initial.discriminator is not None:
+        discriminator = initial.discriminator
     average = None
     if config.optimizer.ema_decay > 0:
         # A real copy: the step donates the state, and one buffer can be donated only once.

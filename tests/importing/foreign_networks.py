@@ -1,4 +1,4 @@
-"""The completion network as two other programs have it, in PyTorch, from its description.
+"""Networks as two other programs have them, in PyTorch, from their description.
 
 Only the names of arrays, the order of the layers and what they read are theirs.
 """
@@ -84,6 +84,40 @@ class Centred(nn.Sequential):
         return torch.sigmoid(self[-1](x))
 
 
+class View(nn.Module):
+    """`conv1`, `bn1` and so on, then `linear6` or `linear7`: one vector of an image."""
+
+    def __init__(self, width: int, side: int, halvings: int, features: int):
+        super().__init__()
+        channels = 3
+        for number in range(1, halvings + 1):
+            wider = width * min(2 ** (number - 1), 8)
+            self.add_module(f"conv{number}", nn.Conv2d(channels, wider, 5, 2, 2))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(wider))
+            channels = wider
+        self.halvings = halvings
+        left = side // 2**halvings
+        self.add_module(f"linear{halvings + 1}", nn.Linear(channels * left**2, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in range(1, self.halvings + 1):
+            x = getattr(self, f"bn{number}")(torch.relu(getattr(self, f"conv{number}")(x)))
+        return torch.relu(getattr(self, f"linear{self.halvings + 1}")(x.flatten(1)))
+
+
+class Judges(nn.Module):
+    """A local and a global discriminator with one logit, here without its sigmoid. `model_cd`."""
+
+    def __init__(self, width: int, window: int, side: int, halvings: int, features: int):
+        super().__init__()
+        self.model_ld = View(width, window, 5, features)
+        self.model_gd = View(width, side, halvings, features)
+        self.linear1 = nn.Linear(2 * features, 1)
+
+    def forward(self, image: Tensor, window: Tensor) -> Tensor:
+        return self.linear1(torch.cat([self.model_ld(window), self.model_gd(image)], -1))[:, 0]
+
+
 def as_trained(network: nn.Module, seed: int = 0) -> nn.Module:
     """Numbers in which every array counts, running statistics too."""
     draw = torch.Generator().manual_seed(seed)
@@ -101,6 +135,10 @@ def as_trained(network: nn.Module, seed: int = 0) -> nn.Module:
             elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                 taps = layer.weight[0, 0].numel() / (4 if layer.stride[0] > layer.padding[0] else 1)
                 spread = (6 / (layer.in_channels * taps)) ** 0.5
+                layer.weight.copy_(uniform(layer.weight, -spread, spread))
+                layer.bias.copy_(uniform(layer.bias, -0.3, 0.3))
+            elif isinstance(layer, nn.Linear):
+                spread = (6 / layer.in_features) ** 0.5
                 layer.weight.copy_(uniform(layer.weight, -spread, spread))
                 layer.bias.copy_(uniform(layer.bias, -0.3, 0.3))
     return network.eval()

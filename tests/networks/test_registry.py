@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from support import replace
 
+from glcic_jax.config.model import Fill
 from glcic_jax.config.presets import PRESETS
 from glcic_jax.config.scoring import Scoring
-from glcic_jax.config.settings import Config, Fill
+from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation.reporting import evaluate_run
 from glcic_jax.imaging.fills import mean_fill

@@ -140,7 +140,7 @@ def open_blocks(bands: Bands, missing_HxW: jax.Array, place_RxCx2: jax.Array) ->
     return Blocks(
         *squared(share, x),
         jnp.concatenate([factors for factors, _ in missing], -1),
-        sum(constant for _, constant in missing),
+        jnp.stack([constant for _, constant in missing]).sum(0),
         (share * (x - mean) ** 2).sum((2, 3)),
         place_RxCx2,
         known.min((2, 3, 4)) < 0.5,
