@@ -20,7 +20,7 @@ from tests.support import finish, start_python
 from .table import Row
 
 TINY = (
-    "--image-size 32 --data.batch-size 8 --data.workers 1 --model.width 4 --model.dilations 2 4 "
+    "--image-size 32 --data.batch-size 4 --data.workers 1 --model.width 4 --model.dilations 2 4 "
     "--model.discriminator-width 4 --model.dense-features 8 --optimizer.schedule constant "
     "--loop.log-every 5 --loop.save-every 5 --loop.validate-every 1000000 "
     "--loop.validation-images 8"
@@ -35,7 +35,7 @@ def run(work: Path, kills: int, cases: list[str] | None = None) -> Iterator[Row]
         yield run_case(work / case, work / "compiled", case, kills)
 
 
-def run_case(work: Path, cache: Path, case: str, kills: int, steps: int = 600) -> Row:
+def run_case(work: Path, cache: Path, case: str, kills: int, steps: int = 150) -> Row:
     """Kill a run again and again; when it has ended, compare, and start anew if kills are left."""
     work.mkdir(parents=True)
     options = _options(work, case, steps)
@@ -116,7 +116,7 @@ def _kill(
                 break
             before = min(before, size)
             time.sleep(0.005)
-    pause = moments.uniform(0, 8.0 if anywhere else 0.7)
+    pause = moments.uniform(0, 8.0 if anywhere else 0.5)
     until = time.monotonic() + pause
     while process.poll() is None and time.monotonic() < until:
         time.sleep(0.001)

@@ -38,7 +38,10 @@ def run(work: Path, fills: int) -> Iterator[Row]:  # noqa: ARG001
         if key not in alone:
             alone[key] = fill(index)
         equal += bool(np.array_equal(filled, alone[key]))
-    what = f"fills by {THREADS} threads at once, of {len(generators)} generators, against one's"
+    what = (
+        f"fills by {THREADS} threads at once, of {len(generators)} generators ({', '.join(names())}, "
+        "each loaded twice), against those of one thread"
+    )
     yield Row("7 threads", what, fills, f"{equal:,} equal bit for bit", fills - equal)
 
 
