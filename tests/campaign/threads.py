@@ -17,12 +17,18 @@ from .table import Row
 THREADS = 16
 
 
-def run(work: Path, fills: int) -> Iterator[Row]:  # noqa: ARG001
-    """One row."""
+def run(
+    work: Path,  # noqa: ARG001
+    fills: int,
+    distinct: int = 24,
+    sources: tuple[str, ...] = (*names(), *names()),
+) -> Iterator[Row]:
+    """One row: fills of so many images by generators of these names.
+
+    The shipped ones twice by default: loaded anew, a generator has variables of its own.
+    """
     equal = 0
-    # The shipped ones twice: loaded anew, a generator is another one to JAX.
-    generators = [load_generator(name) for name in (*names(), *names())][:4]
-    distinct = min(fills, 24)
+    generators = [load_generator(name) for name in sources]
     jobs = [make_fill(seed) for seed in range(distinct)]
 
     def fill(index: int) -> np.ndarray:
@@ -39,8 +45,8 @@ def run(work: Path, fills: int) -> Iterator[Row]:  # noqa: ARG001
             alone[key] = fill(index)
         equal += bool(np.array_equal(filled, alone[key]))
     what = (
-        f"fills by {THREADS} threads at once, of {len(generators)} generators ({', '.join(names())}, "
-        "each loaded twice), against those of one thread"
+        f"fills by {THREADS} threads at once, of {len(generators)} generators "
+        f"({', '.join(sources)}), against those of one thread"
     )
     yield Row("7 threads", what, fills, f"{equal:,} equal bit for bit", fills - equal)
 
