@@ -155,8 +155,6 @@ def _make_images(work: Path) -> list[bytes]:  # noqa: ARG001
         ("WEBP", "RGBA"),
         ("TIFF", "RGB"),
         ("TIFF", "L"),
-        ("GIF", "P"),
-        ("BMP", "RGB"),
     ):
         file = io.BytesIO()
         image = photo.convert("L").convert("I;16") if mode == "I;16" else photo.convert(mode)
