@@ -146,7 +146,7 @@ def test_every_field_is_described():
             assert source[line + 1].startswith('    """'), f"{table.__name__}.{field.name}"
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"data":' * 100_000])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"data":' * 100_000], ids=["lists", "tables"])
 def test_brackets_in_brackets_are_refused(text):
     with pytest.raises(UserError, match="not valid JSON"):
         saved.from_json(text)

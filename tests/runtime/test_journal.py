@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -97,8 +98,9 @@ def test_values_that_are_no_numbers_are_left_out(tmp_path):
 
 
 def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
-    (tmp_path / HISTORY).symlink_to("/dev/full")
     journal = Journal(tmp_path, 0)
+    with open("/dev/full", "wb", buffering=0) as full:
+        os.dup2(full.fileno(), journal._file.fileno())
     with pytest.raises(UserError, match="No space left on device"):
         journal.append(1, "joint", {"a": 1.0})
     journal.close()
