@@ -25,6 +25,8 @@ class Range:
     def complaint(self, value: Any) -> str | None:
         """What is wrong with a number or a tuple of numbers, to stand after the option's name."""
         for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, (int, float)):  # from a file; the command line has types
+                return f" holds {str(number)[:40]!r}; it must hold numbers"
             if not self.low <= number <= self._highest:  # nor is NaN
                 return f" is {_shown(number)}; it must {self._expected}"
         return None

@@ -24,7 +24,7 @@ def from_json(text: str) -> Config:
     """
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # too deeply nested is no JSON of ours either
         raise UserError(f"the saved configuration is not valid JSON: {error}") from error
     return _build(Config, values, "")
 

@@ -106,7 +106,7 @@ def _read(path: Path, missing: Any = None) -> Any:
         if missing is None:
             raise UserError(f"there is no {path}") from error
         return missing
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} can't be read ({error}); move it away and try again") from error
 
 

@@ -25,7 +25,7 @@ from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
 from glcic_jax.networks.interface import Generator
 from glcic_jax.networks.registry import build_generator, check_run
-from glcic_jax.runtime.files import UNREADABLE, save_arrays
+from glcic_jax.runtime.files import UNREADABLE, load_arrays, save_arrays
 from glcic_jax.runtime.safetensors_files import read_safetensors, save_safetensors
 
 _CONFIG, _NOTES = "config.json", "notes.json"
@@ -127,14 +127,20 @@ def trained_steps(source: str | Path) -> int:
     """Steps that the generator of a file, or of that name, was trained for; 0 if it is not told.
 
     Of a mean of several, those of the longest training.
+
+    Raises:
+        UserError: not such a file, or its notes say something else.
     """
     path: Any = Path(source).expanduser()
     if not path.is_file():
         path = resources.files("glcic_jax") / "weights" / f"{source}.npz"
-    with path.open("rb") as file:
-        _, _, notes = _stored(file)
-    steps = json.loads(notes).get("step", 0)
-    return max(steps) if isinstance(steps, list) else steps
+    try:
+        with path.open("rb") as file:
+            _, _, notes = _stored(file)
+        steps = json.loads(notes).get("step", 0)
+        return int(max(steps) if isinstance(steps, list) else steps)
+    except UNREADABLE as error:
+        raise UserError(f"the notes in {source} can't be read ({error})") from error
 
 
 def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config, Generator, Any]:
@@ -144,6 +150,9 @@ def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config,
         raise UserError(f"{refused}: it is no .npz file, nor a .safetensors file")
     try:
         arrays, saved, _ = _stored(file)
+        variables = flax.traverse_util.unflatten_dict(
+            {key: jnp.asarray(_as_float32(key, value)) for key, value in arrays.items()}, sep="/"
+        )
     except UNREADABLE as error:
         raise UserError(f"{refused} ({error})") from error
     try:
@@ -152,9 +161,6 @@ def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config,
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     generator = build_generator(config)
-    variables = flax.traverse_util.unflatten_dict(
-        {key: jnp.asarray(value.astype(np.float32)) for key, value in arrays.items()}, sep="/"
-    )
     if not is_ours:
         require_variables_of(generator, config, variables, name)
     return config, generator, variables
@@ -163,13 +169,17 @@ def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config,
 def _stored(file: IO[bytes]) -> tuple[dict[str, np.ndarray], str, str]:
     """What either kind of file holds: arrays by name, the configuration and the notes as JSON."""
     if zipfile.is_zipfile(file):
-        file.seek(0)
-        with np.load(file) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+        arrays = load_arrays(file)
         return arrays, str(arrays.pop(_CONFIG)), str(arrays.pop(_NOTES))
     file.seek(0)
     arrays, texts = read_safetensors(file)
     return arrays, str(texts[_CONFIG]), str(texts[_NOTES])
+
+
+def _as_float32(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype not in (np.float16, np.float32):
+        raise ValueError(f"the array {name} is {array.dtype}, not float32 or float16")
+    return array.astype(np.float32)
 
 
 def _begins_with_a_header(file: IO[bytes]) -> bool:

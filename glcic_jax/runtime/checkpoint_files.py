@@ -70,7 +70,7 @@ def read_summary(path: Path) -> Summary:
         if _sealed(content) != values:
             raise ValueError("checksum differs")
         return Summary(**content)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         if isinstance(error, PermissionError):
             raise
         raise DamagedError(f"its summary is not readable: {brief(error)}") from error

@@ -44,6 +44,7 @@ from glcic_jax.runtime.checkpoint_files import (
     seal,
     to_devices,
 )
+from glcic_jax.runtime.files import writing
 from glcic_jax.runtime.workdir import Which
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Checkpoints:
             False if the step is saved already, and nothing was done.
 
         Raises:
-            UserError: the save before this one could not be written.
+            UserError: this save, or the one before it, could not be written.
         """
         save = functools.partial(self._save, step, state, score, generator, config)
         return jobs.from_first(save)
@@ -110,21 +111,22 @@ class Checkpoints:
         self, step: int, state: PyTree, score: float | None, generator: PyTree, config: str
     ) -> bool:
         self._wait()
-        manager = self._writing_manager()
+        with orbax_files.explained(self._root):
+            manager = self._writing_manager()
         if step in manager.all_steps():
             return False
+        trees = {STATE: state} | ({} if generator is None else {GENERATOR: generator})
         items = {
             name: {leaf_name: host_copy(leaf) for leaf_name, leaf in named_leaves(tree)}
-            for name, tree in ((STATE, state), (GENERATOR, generator))
+            for name, tree in trees.items()
         }
-        if generator is None:
-            del items[GENERATOR]
-        else:
+        if generator is not None:
             items[GENERATOR][CONFIG] = np.frombuffer(config.encode(), np.uint8)
         score = float(score) if score is not None and math.isfinite(score) else None
         self._scores[step] = score
         described = (describe(items.get(name, {})) for name in (STATE, GENERATOR))
-        orbax_files.save(manager, step, items, seal(Summary(int(step), score, *described)))
+        with orbax_files.explained(self._root):
+            orbax_files.save(manager, step, items, seal(Summary(int(step), score, *described)))
         return True
 
     def restore_latest(self, abstract_state: PyTree) -> tuple[int, PyTree] | None:
@@ -151,7 +153,8 @@ class Checkpoints:
             steps, lambda path: read_state(path, abstract_state)
         )
         for one in damaged:
-            jobs.from_first(functools.partial(self._move_aside, one))
+            with writing(self._workdir / "damaged"):
+                jobs.from_first(functools.partial(self._move_aside, one))
         return step, to_devices(arrays, abstract_state)
 
     def restore_for_use(self, abstract_state: PyTree, which: Which = "best") -> tuple[int, PyTree]:
@@ -205,15 +208,9 @@ class Checkpoints:
         jobs.from_first(self._wait)
 
     def _wait(self) -> None:
-        if self._manager is None:
-            return
-        try:
-            self._manager.wait_until_finished()
-        except Exception as error:  # the thread that writes may pass on anything
-            raise UserError(
-                f"writing a checkpoint to {self._root} failed: {orbax_files.brief(error)}\n"
-                "Earlier ones are whole. Make room there, then give the same command again."
-            ) from error
+        if self._manager is not None:
+            with orbax_files.explained(self._root):
+                self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait, and release what the saving holds. Reading and saving again is possible.

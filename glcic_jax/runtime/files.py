@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import lzma
+import math
 import os
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+
+from glcic_jax.errors import UserError
+
+_ALWAYS_UNPACKED = 64 << 20
+_MOST_COMPRESSION = 20
+"""Weights hardly shrink, so a file that grows more is not one of ours."""
 
 
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
@@ -52,12 +63,65 @@ def save_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = Tru
     replace_file(path, write)
 
 
+def load_arrays(file: IO[bytes]) -> dict[str, np.ndarray]:
+    """The inverse of `save_arrays`, of an open file from elsewhere.
+
+    NumPy believes the shape that an array declares, and would make room for terabytes; the size of
+    each array, and of all of them beside the file's, is looked at first.
+
+    Raises:
+        ValueError: an array is larger than its bytes, or all are many times larger than the file.
+        Exception: one of `UNREADABLE`: not such a file.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    with zipfile.ZipFile(file) as members:
+        unpacked = sum(member.file_size for member in members.infolist())
+        if unpacked > max(_ALWAYS_UNPACKED, _MOST_COMPRESSION * size):
+            raise ValueError(f"its {size:,} bytes would unpack to {unpacked:,}")
+        for member in members.infolist():
+            with members.open(member) as stored:
+                _require_whole(member, stored)
+    file.seek(0)
+    with np.load(file) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _require_whole(member: zipfile.ZipInfo, stored: IO[bytes]) -> None:
+    version = np.lib.format.read_magic(stored)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stored)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stored)
+    if math.prod(shape) * dtype.itemsize > member.file_size - stored.tell():
+        raise ValueError(f"the array {member.filename} is cut short")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside, what the operating system says against a file of a run is a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"can't write {path}: {error.strerror or error}; what is saved stays. Make room there, "
+            "or make it writable, then give the same command again"
+        ) from error
+
+
 UNREADABLE = (
     OSError,
     ValueError,
     TypeError,
-    KeyError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
     EOFError,
+    RuntimeError,  # nested too deeply; a compression that is not known
+    SyntaxError,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -7,14 +7,18 @@ count what is completed: line n describes the state that checkpoint n holds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from glcic_jax.runtime.files import writing
 
 HISTORY = "metrics.jsonl"
 """Name of the file in the directory of a run."""
@@ -32,16 +36,21 @@ class Journal:
 
         Lines of steps after `start_step` are removed, because those steps come again, and so is
         what is left of a line whose writing was cut short.
+
+        Raises:
+            UserError: it can't be written.
         """
-        path = Path(workdir) / HISTORY
-        _cut_back(path, start_step)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = Path(workdir) / HISTORY
+        with writing(self._path):
+            _cut_back(self._path, start_step)
+            self._file = self._path.open("ab", buffering=0)
 
     def append(self, step: int, phase: str, values: Mapping[str, float]) -> dict[str, float]:
         """Write one line; those of the values that are finite.
 
         Raises:
             ValueError: a value is called step or phase.
+            UserError: the file can't be written, such as on a full disk; it holds whole lines.
         """
         line: dict[str, Any] = {"step": int(step), "phase": phase}
         clashing = sorted(line.keys() & values.keys())
@@ -49,9 +58,20 @@ class Journal:
             raise ValueError(f"{clashing[0]} is not free as the name of a value")
         finite = {n: float(v) for n, v in values.items() if math.isfinite(float(v))}
         line |= {name: finite.get(name) for name in values}
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        self._write(json.dumps(line, allow_nan=False).encode() + b"\n")
         return finite
+
+    def _write(self, line: bytes) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        rest = memoryview(line)
+        with writing(self._path):
+            try:
+                while rest:  # the last bytes of a disk are taken before it says that it is full
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(size)
+                raise
 
     def close(self) -> None:
         """No line may be appended afterwards."""
@@ -74,13 +94,17 @@ def _step_of(line: bytes) -> float:
     """The step of a line; infinite if it isn't a whole one."""
     try:
         step = json.loads(line)["step"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return math.inf
     return step if line.endswith(b"\n") and isinstance(step, int) else math.inf
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl` in order; what can't be read is left out, none if no file."""
+    """The lines of `metrics.jsonl` in order; what can't be read is left out, none if no file.
+
+    Left out are lines without a step and a phase, and values that are neither a finite number nor
+    null, such as text.
+    """
     records = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -89,11 +113,25 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int) and "phase" in record:
-            records.append(record)
+        if isinstance(record, dict) and _is_step(record.get("step")):
+            phase = record.pop("phase", None)
+            if isinstance(phase, str):
+                values = {name: x for name, x in record.items() if x is None or _is_number(x)}
+                records.append({"phase": phase} | values)
     return records
+
+
+def _is_step(value: Any) -> bool:
+    return _is_number(value) and isinstance(value, int) and 0 <= value < 2**53
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is one that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def last_step(history: list[dict[str, Any]]) -> int:

@@ -7,10 +7,11 @@ Each reliance on something that Orbax does not promise stands here with its reas
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
+
+from glcic_jax.errors import UserError
 
 SUMMARY_FILE = Path("summary", "metadata")
 """Where Orbax writes the JSON item "summary". Read without Orbax, whose error for a damaged file
@@ -44,7 +47,8 @@ def open_manager(
     """
     return ocp.CheckpointManager(
         root,
-        item_names=(*items, "summary"),
+        item_handlers={name: _tree_handler() for name in items}
+        | {"summary": ocp.JsonCheckpointHandler(multiprocessing_options=_this_process_alone())},
         options=ocp.CheckpointManagerOptions(
             create=False,
             preservation_policy=_Keep(wanted),
@@ -83,6 +87,18 @@ class _Keep(checkpoint_managers.PreservationPolicy):
         return [step in wanted for step in steps]
 
 
+@contextlib.contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Inside, what keeps a checkpoint from being written to `root` is a `UserError`."""
+    try:
+        yield
+    except Exception as error:  # Orbax, and its thread that writes, may pass on anything
+        raise UserError(
+            f"writing a checkpoint to {root} failed: {brief(error)}\n"
+            "Earlier ones are whole. Make room there, then give the same command again."
+        ) from error
+
+
 # --- Reading ------------------------------------------------------------------------------------
 
 
@@ -98,12 +114,8 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """
     wanted = dict.fromkeys(names, 0)
     args = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in wanted}
-    handlers = ocp.type_handlers.create_type_handler_registry((np.ndarray, _PatientReader()))
     alone = _this_process_alone()
-    orbax_handler = ocp.PyTreeCheckpointHandler(
-        type_handler_registry=handlers, multiprocessing_options=alone
-    )
-    with ocp.Checkpointer(orbax_handler, multiprocessing_options=alone) as reader:
+    with ocp.Checkpointer(_tree_handler(), multiprocessing_options=alone) as reader:
         restore = ocp.args.PyTreeRestore(item=wanted, restore_args=args, partial_restore=True)
         arrays = reader.restore(path, args=restore)
     # What is not there comes back as it was asked for.
@@ -113,8 +125,15 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     return {name: arrays[name] for name in wanted}
 
 
-class _PatientReader(ocp.type_handlers.NumpyHandler):
-    """Lets every read end before the failure of one is raised.
+def _tree_handler() -> ocp.PyTreeCheckpointHandler:
+    handlers = ocp.type_handlers.create_type_handler_registry((np.ndarray, _Patient()))
+    return ocp.PyTreeCheckpointHandler(
+        type_handler_registry=handlers, multiprocessing_options=_this_process_alone()
+    )
+
+
+class _Patient(ocp.type_handlers.NumpyHandler):
+    """Lets every read or write end before the failure of one is raised, such as on a full disk.
 
     Otherwise Orbax closes the event loop under the others, and each prints a traceback.
     """
@@ -122,13 +141,21 @@ class _PatientReader(ocp.type_handlers.NumpyHandler):
     async def deserialize(self, infos: Any, args: Any = None) -> Any:
         read = super().deserialize
         reads = [read([info], [arg]) for info, arg in zip(infos, args, strict=True)]
-        results = await asyncio.gather(*reads, return_exceptions=True)
-        arrays = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            arrays.extend(result)
-        return arrays
+        return [array for arrays in await _all_of(reads) for array in arrays]
+
+    async def _background_serialize(self, values: Any, infos: Any, args: Any = None) -> None:
+        write = super()._background_serialize
+        each = zip(values, infos, args, strict=True)
+        await _all_of([write([value], [info], [arg]) for value, info, arg in each])
+
+
+async def _all_of(waiting: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """What each gives, when all have ended; then the first error is raised."""
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 def brief(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import jax
 from glcic_jax.config import saved
 from glcic_jax.config.settings import Config, total_steps
 from glcic_jax.errors import UserError
-from glcic_jax.runtime import files, jobs
+from glcic_jax.runtime import files, jobs, run_lock
 
 CONFIG_NAME = "config.json"
 
@@ -31,8 +31,9 @@ def check_workdir(workdir: Path, config: Config, *, extend: bool = False) -> Non
         extend: its phases may have other lengths than those of the run that is there.
 
     Raises:
-        UserError: `workdir` is a file or an address, can't be written to, holds a run whose
-            configuration differs, or checkpoints without a configuration.
+        UserError: `workdir` is a file or an address, can't be written to, is used by a run that
+            goes on, holds a run whose configuration differs, or checkpoints without a
+            configuration.
     """
     workdir = Path(workdir)
     if re.match(r"[a-z0-9]{2,}:/", str(workdir)):  # Path makes one slash of two
@@ -43,6 +44,8 @@ def check_workdir(workdir: Path, config: Config, *, extend: bool = False) -> Non
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; --workdir needs a directory")
     with _write_errors(workdir):
+        if jobs.is_first():
+            run_lock.require_no_other_run(workdir)
         if (workdir / CONFIG_NAME).exists():
             _require_resumable(workdir, load_config(workdir), config, extend=extend)
         else:
@@ -76,8 +79,12 @@ def check_shared(workdir: Path) -> None:
         )
 
 
-def open_workdir(workdir: Path, config: Config, *, extend: bool = False) -> None:
+def open_workdir(
+    workdir: Path, config: Config, *, extend: bool = False
+) -> contextlib.AbstractContextManager:
     """Make `workdir` and write `config.json`; call it after `check_workdir`, which see.
+
+    No other run may open it until the `with` of the answer ends, or this process.
 
     The file is only replaced where settings changed that a resumed run may change. Of several
     processes only the first does anything.
@@ -86,16 +93,17 @@ def open_workdir(workdir: Path, config: Config, *, extend: bool = False) -> None
         UserError: as `check_workdir`; nothing is written then.
     """
     if not jobs.is_first():
-        return
+        return contextlib.nullcontext()
     workdir = Path(workdir)
     check_workdir(workdir, config, extend=extend)
-    path = workdir / CONFIG_NAME
-    if path.exists() and load_config(workdir) == config:
-        return
-    with _write_errors(workdir):
+    with _write_errors(workdir), contextlib.ExitStack() as on_error:
         workdir.mkdir(parents=True, exist_ok=True)
-        text = saved.to_json(config)
-        files.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        lock = on_error.enter_context(run_lock.hold(workdir))
+        path, text = workdir / CONFIG_NAME, saved.to_json(config)
+        if not path.exists() or load_config(workdir) != config:
+            files.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        on_error.pop_all()
+    return lock
 
 
 @contextlib.contextmanager

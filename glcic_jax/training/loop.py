@@ -77,8 +77,10 @@ def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
         training_data.require_same()
         if not (Path(workdir) / CONFIG_NAME).exists():
             jobs.together(lambda: initial_variables(config))  # raises before any write
-        jobs.together(lambda: open_workdir(workdir, config, extend=extend))
-        with Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints:
+        with (
+            jobs.together(lambda: open_workdir(workdir, config, extend=extend)),
+            Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints,
+        ):
             state = _start_or_resume(config, mesh, checkpoints, training_data)
             start = int(state.step)
             active = jobs.is_first()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,9 +14,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
-from tensorboardX import SummaryWriter
 
+from glcic_jax.runtime.files import replace_file, writing
 from glcic_jax.runtime.journal import Journal
+from glcic_jax.training.board import Board
 
 PLAIN_SECONDS = 10.0
 """Least time between two progress lines where the output is not a terminal."""
@@ -26,6 +26,7 @@ PLAIN_SECONDS = 10.0
 class Writers:
     """All outputs of one training run; close it, or use it in `with`.
 
+    Where one can't be written, such as on a full disk, its method raises a `UserError`.
     Everything is flushed at once, so that `tail -f` and TensorBoard follow the run, and a killed
     run loses nothing but, at worst, half a line, which the next start removes.
     """
@@ -60,10 +61,7 @@ class Writers:
         self._clock = clock
         self._samples = Path(workdir) / "samples"
         self._journal = Journal(Path(workdir), start_step)
-        # TensorBoard hides what it has read of the purged steps.
-        self._board = SummaryWriter(
-            str(Path(workdir) / "tensorboard"), purge_step=start_step + 1, flush_secs=10
-        )
+        self._board = Board(Path(workdir) / "tensorboard", start_step)
         self._console = console or Console(force_terminal=sys.stdout.isatty())
         self._bar: _Bar | None = None
         self._plain_phase, self._plain_time = "", -math.inf
@@ -97,13 +95,11 @@ class Writers:
         """Write a uint8 image_HxWx3 to `samples/step_<step>.png` and to TensorBoard."""
         if not self._active:
             return
-        self._samples.mkdir(exist_ok=True)
         path = self._samples / f"step_{step:08d}.png"
-        part = path.with_suffix(".png.part")
-        Image.fromarray(image_u8).save(part, format="PNG")
-        os.replace(part, path)
-        self._board.add_image("validation/samples", image_u8, step, dataformats="HWC")
-        self._board.flush()
+        with writing(path):
+            self._samples.mkdir(exist_ok=True)
+            replace_file(path, Image.fromarray(image_u8).save)
+        self._board.image(step, "validation/samples", image_u8)
 
     def progress(
         self, step: int, phase: str, terms: Mapping[str, float], images_per_second: float
@@ -165,9 +161,8 @@ class Writers:
     def _record(self, step: int, phase: str, folder: str, values: Mapping[str, float]) -> None:
         if not self._active:
             return
-        for name, number in self._journal.append(step, phase, values).items():
-            self._board.add_scalar(f"{folder}/{name}", number, step)
-        self._board.flush()
+        finite = self._journal.append(step, phase, values)
+        self._board.scalars(step, {f"{folder}/{name}": x for name, x in finite.items()})
 
 
 class _Pace:

@@ -144,3 +144,15 @@ def test_every_field_is_described():
                 continue
             line = next(i for i, text in enumerate(source) if text.startswith(f"    {field.name}:"))
             assert source[line + 1].startswith('    """'), f"{table.__name__}.{field.name}"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"data":' * 100_000], ids=["lists", "tables"])
+def test_brackets_in_brackets_are_refused(text):
+    with pytest.raises(UserError, match="not valid JSON"):
+        saved.from_json(text)
+
+
+def test_text_where_numbers_belong_is_refused():
+    config = saved.from_json('{"model": {"dilations": ["a"]}}')
+    with pytest.raises(UserError, match="must hold numbers"):
+        check(config)

@@ -488,8 +488,9 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_the_checkpoints_before(tmp_p
                 checkpoints.save(1, {"x": jnp.ones(3)}, score=None)
                 checkpoints.wait()
                 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-                checkpoints.save(2, {"x": jax.random.normal(jax.random.key(0), (90_000,))},
-                                 score=None)
+                large = jax.random.normal(jax.random.key(0), (90_000,))
+                # Several writes fail, of which none may be left to end on its own.
+                checkpoints.save(2, {f"x{i}": large + i for i in range(20)}, score=None)
         except UserError as error:
             print(error)
     """

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
+import pytest
 
-from glcic_jax.runtime.journal import curve, health, is_saturated, read_history, training_time
+from glcic_jax.errors import UserError
+from glcic_jax.evaluation.curves import discriminator_losses, read_curves
+from glcic_jax.runtime.journal import (
+    HISTORY,
+    Journal,
+    curve,
+    health,
+    is_saturated,
+    read_history,
+    training_time,
+)
 
 
 def joint(step, real, completed, ratio=0.5):
@@ -65,3 +77,30 @@ def test_both_sides_must_be_right_to_saturate():
     assert is_saturated(joint(1, 0.96, 0.96))
     assert not is_saturated(joint(1, 1.0, 0.9))
     assert not is_saturated({"step": 1})
+
+
+def test_values_that_are_no_numbers_are_left_out(tmp_path):
+    """Text, lists, numbers that no float holds: what a foreign or edited file may have."""
+    path = tmp_path / HISTORY
+    wrong = ['"x"', "[1]", "{}", "true", "NaN", "1e999", "9" * 400]
+    lines = [json.dumps(joint(1, 0.5, 0.5))]
+    lines += [lines[0].replace(": 0.5", f": {value}").replace("100.0", value) for value in wrong]
+    lines += [lines[0].replace('"step": 1', f'"step": {value}') for value in wrong]
+    lines += ["[" * 100_000, '{"step": 1, "phase": ["joint"]}', lines[0]]
+    path.write_text("\n".join(lines))
+    history = read_history(path)
+    assert len(history) == 2 + len(wrong)
+    assert read_curves(history).reconstruction == ()
+    assert len(read_curves(history).accuracy) == 2
+    assert discriminator_losses(history) == {}
+    assert health(history)["accuracy_real"] == 0.5
+    assert training_time(history, 8)["joint_images_per_second"] == 100.0
+
+
+def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
+    journal = Journal(tmp_path, 0)
+    with open("/dev/full", "wb", buffering=0) as full:
+        os.dup2(full.fileno(), journal._file.fileno())
+    with pytest.raises(UserError, match="No space left on device"):
+        journal.append(1, "joint", {"a": 1.0})
+    journal.close()

@@ -11,6 +11,7 @@ from glcic_jax.config import presets
 from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
 from glcic_jax.runtime import workdir as workdir_module
+from glcic_jax.runtime.run_lock import LOCK_NAME
 from glcic_jax.runtime.workdir import load_config, open_workdir
 
 
@@ -27,7 +28,7 @@ def test_a_new_workdir_gets_the_config(tmp_path):
     new = dataclasses.replace(presets.preset("study"), seed=5)
     open_workdir(workdir, new)
     assert load_config(workdir) == new
-    assert [path.name for path in workdir.iterdir()] == ["config.json"]
+    assert [path.name for path in workdir.iterdir() if path.name != LOCK_NAME] == ["config.json"]
 
 
 def test_resuming_rewrites_the_config_only_where_it_may_change(tmp_path):
@@ -40,7 +41,7 @@ def test_resuming_rewrites_the_config_only_where_it_may_change(tmp_path):
     changed = dataclasses.replace(old, loop=dataclasses.replace(old.loop, log_every=7))
     open_workdir(tmp_path, changed)
     assert load_config(tmp_path) == changed
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert [path.name for path in tmp_path.iterdir() if path.name != LOCK_NAME] == ["config.json"]
 
 
 def test_another_config_is_refused_with_its_fields(tmp_path):

@@ -1,7 +1,9 @@
 """Writers: strict lines, cut back on resume; events; PNGs; a bar or plain lines."""
 
+import errno
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from glcic_jax.errors import UserError
 from glcic_jax.training.writers import Writers
 
 
@@ -167,6 +170,19 @@ def test_an_inactive_writer_does_nothing(tmp_path, capfd):
         writers.message("hello")
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("what", ["scalars", "grid"])
+def test_a_full_disk_is_one_error_and_the_end_is_in_order(tmp_path, monkeypatch, what):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Writers(tmp_path, 100, 0) as writers:
+        monkeypatch.setattr(os, "fsync", full)
+        values = {"scalars": (1, "joint", 1.0, {"a": 1.0}), "grid": (1, np.zeros((4, 4, 3), "u1"))}
+        with pytest.raises(UserError, match="No space left on device"):
+            getattr(writers, what)(*values[what])
+    assert list((tmp_path / "samples").glob("*")) == []
 
 
 # --- Sample grids -------------------------------------------------------------------------------

@@ -1,0 +1,91 @@
+"""Long runs and many fills: the memory that they hold does not grow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support import start_python
+
+from .kills import TINY
+from .table import Row
+
+MOST_GROWTH = 0.05
+FILLS = """
+    import sys
+    from glcic_jax import inpaint_fn, load_generator
+    from tests.campaign.threads import make_fill
+    generator, variables = load_generator("photographs")
+    for number in range(int(sys.argv[1])):
+        inpaint_fn(generator, variables, *make_fill(number, (40, 300)))
+        with open(sys.argv[2], "a") as done:
+            done.write(f"{number + 1}\\n")
+"""
+
+
+def run(work: Path, steps: int, fills: int) -> Iterator[Row]:
+    """A row for training and one for filling; `steps` or `fills` of 0 leave theirs out."""
+    cache = work / "compiled"
+    if steps:
+        workdir = work / "run"
+        length = f"--phases.completion-steps {steps} --phases.discriminator-steps 0"
+        every = (
+            f"--phases.joint-steps 0 --loop.log-every 20 --loop.save-every {max(1, steps // 50)}"
+        )
+        options = ["--workdir", str(workdir), *TINY, *length.split(), *every.split()]
+        process = start_python(cache, "train.py", *options)
+        yield _watched("5 endurance, steps", "steps of a small network", process, workdir, steps)
+    if fills:
+        done = work / "fills"
+        program = textwrap.dedent(FILLS)
+        process = start_python(cache, "-c", program, str(fills), str(done))
+        what = "fills by `photographs` of 40 to 300 px, holes of random places and sizes"
+        yield _watched("5 endurance, fills", what, process, done, fills)
+
+
+def _watched(name: str, what: str, process: subprocess.Popen, place: Path, total: int) -> Row:
+    """Samples of resident memory from the first tenth on, against the first of them."""
+    samples: list[tuple[int, int]] = []
+    while process.poll() is None:
+        done, resident = _done(place), _resident(process.pid)
+        if done >= total / 10 and resident:
+            samples.append((done, resident))
+        time.sleep(0.2)
+    _, errors = process.communicate()
+    if process.returncode or len(samples) < 3:
+        print(errors[-2000:], file=sys.stderr)
+        return Row(name, what, _done(place), f"ended with {process.returncode}", 1)
+    first = samples[0][1]
+    # The middle of the last tenth, so that one save in progress is not taken for growth.
+    last = sorted(size for done, size in samples if done >= total * 0.9)
+    growth = last[len(last) // 2] / first - 1 if last else float("inf")
+    highest = max(size for _, size in samples) / first - 1
+    outcome = (
+        f"{first / 2**20:.0f} MiB after the first tenth, {growth:+.1%} in the last one, at most "
+        f"{highest:+.1%}"
+    )
+    return Row(name, what, _done(place), outcome, int(growth >= MOST_GROWTH))
+
+
+def _done(place: Path) -> int:
+    path = place / "metrics.jsonl" if place.is_dir() else place
+    try:
+        line = path.read_text().splitlines()[-1]
+        return json.loads(line)["step"] if line.startswith("{") else int(line)
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _resident(pid: int) -> int:
+    """Bytes; 0 where the process has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(sizes[0]) * 1024 if sizes else 0
