@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
+from support import QUICK_COMPILES
 
 from glcic_jax.config.settings import MaskConfig
 from glcic_jax.imaging import masks
@@ -154,7 +155,9 @@ def test_crop_cuts_where_it_is_told(photo_crops):
 
 def test_rectangles_are_cheap():
     """A generous bound against an accidental loop: the quiet figure is in the documentation."""
-    as_users_compile = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+    as_users_compile: dict[str, int | bool] = {"xla_backend_optimization_level": 3}
+    if "fusion_emitters" in QUICK_COMPILES:
+        as_users_compile["xla_cpu_use_fusion_emitters"] = True
     draw = jax.jit(
         lambda keys_B: masks.rectangle_masks(keys_B, 32, (8, 16)), compiler_options=as_users_compile
     )
