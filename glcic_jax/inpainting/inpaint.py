@@ -6,6 +6,7 @@ completed = inpaint_fn(generator, variables, image, mask)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
 import jax
@@ -73,12 +74,14 @@ def inpaint_fn(
         NumPy images, otherwise JAX.
 
     Raises:
-        UserError: `blend` inside `jit` or with a context encoder, `texture` inside `jit`; shapes
-            that don't fit together, a dtype or values outside the contract, a mask that is not of 0
-            and 1 or leaves no pixel known, `sources` that leave none; a size that a context encoder
-            was not trained for; in a process that was forked after JAX was used.
+        UserError: what is no generator, or no variables, in their place; `blend` inside `jit` or
+            with a context encoder, `texture` inside `jit`; shapes that don't fit together, a dtype
+            or values outside the contract, a mask that is not of 0 and 1 or leaves no pixel known,
+            `sources` that leave none; a size that a context encoder was not trained for; in a
+            process that was forked after JAX was used.
     """
     devices.refuse_after_fork()
+    _check_model(generator, variables)
     images_4d, masks_4d = as_batch(images, masks)
     _check_size(generator, images_4d.shape)
     is_traced = isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer)
@@ -94,6 +97,15 @@ def inpaint_fn(
         completed = _add_texture(completed, mask, usable, texture)
     completed = completed.reshape(images.shape)
     return cast(Array, completed if isinstance(images, np.ndarray) else jnp.asarray(completed))
+
+
+def _check_model(generator: Any, variables: Any) -> None:
+    if not hasattr(generator, "layers") or not isinstance(variables, Mapping):
+        raise UserError(
+            "inpaint_fn takes a generator and its variables, as load_generator returns them, then "
+            f"the image and the mask; got {type(generator).__name__} and "
+            f"{type(variables).__name__} for the first two"
+        )
 
 
 def _check_options(generator: Generator, *, blend: bool, texture: bool, is_traced: bool) -> None:

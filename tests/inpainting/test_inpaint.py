@@ -204,6 +204,15 @@ def test_wrong_input_is_explained(model, name):
     assert len(str(caught.value)) < 250
 
 
+def test_exchanged_arguments_are_explained(model, photo, mask):
+    generator, variables = model
+    for wrong in ((variables, generator, photo, mask), (photo, mask, generator, variables)):
+        with pytest.raises(UserError, match="takes a generator and its variables, as") as caught:
+            inpaint_fn(*wrong)
+        assert type(wrong[0]).__name__ in str(caught.value)
+        assert len(str(caught.value)) < 250
+
+
 def test_no_run_is_explained(tmp_path):
     with pytest.raises(UserError, match="no training run in"):
         load_generator(tmp_path / "nothing")
