@@ -14,7 +14,7 @@ import numpy as np
 
 from glcic_jax.config.settings import Config, window_size
 from glcic_jax.errors import UserError
-from glcic_jax.importing.known_files import NORM, checked, listed, normalisation_of
+from glcic_jax.importing.known_files import NORM, checked, faults_of, normalisation_of
 from glcic_jax.importing.state_dicts import read_state_dict
 from glcic_jax.networks.discriminators import strided_layers
 
@@ -82,13 +82,11 @@ def _recognise(where: str, arrays: Mapping[str, np.ndarray]) -> tuple[_View, _Vi
             names |= {f"{prefix}.conv{number}.{name}" for name in ("weight", "bias")}
             names |= {f"{prefix}.bn{number}.{name}" for name in NORM}
         names |= {f"{prefix}.linear{count + 1}.{name}" for name in ("weight", "bias")}
-    missing, other = names - arrays.keys(), arrays.keys() - names
-    if missing or other:
-        faults = [f"lacks {listed(missing)}"] if missing else []
-        faults += [f"has {listed(other)} beside them"] if other else []
+    faults = faults_of(arrays, names)
+    if faults:
         raise UserError(
             f"{where} holds no discriminators that can be imported; {_TITLE} is known, but the "
-            f"file {' and '.join(faults)}. See docs/exchange.md"
+            f"file {faults}. See docs/exchange.md"
         )
     local, whole = (_view(where, arrays, prefix, count) for prefix, count in counts.items())
     return local, whole

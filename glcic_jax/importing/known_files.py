@@ -79,15 +79,21 @@ def recognise(where: str, arrays: Mapping[str, np.ndarray]) -> Kind:
             "--initial-discriminators)"
         )
     kind = min(_KINDS, key=lambda kind: len(_names(kind) - arrays.keys()))
-    missing, other = _names(kind) - arrays.keys(), arrays.keys() - _names(kind)
-    if missing or other:
-        faults = [f"lacks {listed(missing)}"] if missing else []
-        faults += [f"has {listed(other)} beside them"] if other else []
+    faults = faults_of(arrays, _names(kind))
+    if faults:
         raise UserError(
             f"{where} is no GLCIC completion network that can be imported; the nearest is "
-            f"{kind.title}, but the file {' and '.join(faults)}. See docs/exchange.md"
+            f"{kind.title}, but the file {faults}. See docs/exchange.md"
         )
     return kind
+
+
+def faults_of(arrays: Mapping[str, np.ndarray], names: set[str]) -> str:
+    """Which names a file lacks or has beside these, for a message; "" if it has just these."""
+    missing, other = names - arrays.keys(), arrays.keys() - names
+    faults = [f"lacks {_listed(missing)}"] if missing else []
+    faults += [f"has {_listed(other)} beside them"] if other else []
+    return " and ".join(faults)
 
 
 def config_of(where: str, arrays: Mapping[str, np.ndarray], kind: Kind) -> Config:
@@ -193,8 +199,7 @@ def checked(
     return array
 
 
-def listed(names: Iterable[str]) -> str:
-    """The first few of these names for a message."""
+def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = len(ordered) - _SHOWN
     return ", ".join(ordered[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
