@@ -111,9 +111,8 @@ DEEP = HOLES | {
     ("name", "refines", "views", "mirror_margin"),
     [(name, True, 1, 0) for name in DEEP]
     + [("a wide one and specks", False, 1, 0)]
-    + [("last rows and columns", True, 4, 0), ("small image", True, 2, 0)]
-    + [(name, True, 1, 20) for name in ("last rows and columns", "a band across")]
-    + [("small image", True, 1, 20)],
+    + [("last rows and columns", True, 4, 20), ("small image", True, 2, 0)]
+    + [(name, True, 1, 20) for name in ("a band across", "small image")],
 )
 def test_coarse_to_fine_by_windows_gives_what_the_whole_image_gives(
     name, refines, views, mirror_margin
