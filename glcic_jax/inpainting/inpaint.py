@@ -74,11 +74,10 @@ def inpaint_fn(
         NumPy images, otherwise JAX.
 
     Raises:
-        UserError: what is no generator, or no variables, in their place; `blend` inside `jit` or
-            with a context encoder, `texture` inside `jit`; shapes that don't fit together, a dtype
-            or values outside the contract, a mask that is not of 0 and 1 or leaves no pixel known,
-            `sources` that leave none; a size that a context encoder was not trained for; in a
-            process that was forked after JAX was used.
+        UserError: no generator or variables in their place; `blend` inside `jit` or with a context
+            encoder, `texture` inside `jit`; shapes that don't fit together, a dtype or values
+            outside the contract, a mask that is not of 0 and 1 or leaves no pixel known, `sources`
+            that leave none; another size than a context encoder's; a fork after JAX was used.
     """
     devices.refuse_after_fork()
     _check_model(generator, variables)
