@@ -20,7 +20,7 @@ from glcic_jax.imaging.batches import in_fixed_batches
 from glcic_jax.imaging.values import to_float
 from glcic_jax.networks.layers import Conv, NormReLU
 from glcic_jax.runtime import devices
-from glcic_jax.runtime.files import UNREADABLE, save_arrays
+from glcic_jax.runtime.files import UNREADABLE, load_arrays, save_arrays
 
 CLASSES = 100
 _ROWS = 64
@@ -97,8 +97,8 @@ def load_classifier(path: Path) -> TrainedClassifier:
         UserError: no such file, or not one of a classifier.
     """
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file:
+            arrays = load_arrays(file)
         width, accuracy = int(arrays.pop("width")), float(arrays.pop("accuracy"))
         variables = flax.traverse_util.unflatten_dict(
             {name: jnp.asarray(value) for name, value in arrays.items()}, sep="/"
