@@ -28,7 +28,7 @@ class Range:
             if not isinstance(number, (int, float)):  # from a file; the command line has types
                 return f" holds {str(number)[:40]!r}; it must hold numbers"
             if not self.low <= number <= self._highest:  # nor is NaN
-                return f" is {_shown(number)}; it must {self._expected}"
+                return f" is {shown(number)}; it must {self._expected}"
         return None
 
     @property
@@ -38,8 +38,8 @@ class Range:
     @property
     def _expected(self) -> str:
         if self.high is None:
-            return f"be at least {_shown(self.low)}"
-        return f"lie between {_shown(self.low)} and {_shown(self.high)}"
+            return f"be at least {shown(self.low)}"
+        return f"lie between {shown(self.low)} and {shown(self.high)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ def check_fields(settings: Any, prefix: str = "") -> None:
 def _complaints(kind: Any, value: Any) -> Iterator[str]:
     known = get_args(kind)
     if get_origin(kind) is Literal and value not in known:
-        yield f" is {value!r}; choose one of {', '.join(known)}"
+        yield f" is {value!r}; choose one of {', '.join(map(str, known))}"
     for condition in getattr(kind, "__metadata__", ()):
         if isinstance(condition, (Range, Rule)):
             complaint = condition.complaint(value)
@@ -82,5 +82,6 @@ def _complaints(kind: Any, value: Any) -> Iterator[str]:
                 yield complaint
 
 
-def _shown(number: float) -> str:
+def shown(number: float) -> str:
+    """A number for a message; a whole one of any size as it stands."""
     return str(number) if isinstance(number, int) else f"{number:g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from glcic_jax.config.fields import Rule
+from glcic_jax.config.fields import Rule, shown
 
 SOURCE_NAMES = ("photos", "cifar100", "folder:PATH")
 MASK_KINDS = (
@@ -56,8 +56,8 @@ def _wrong_window(share: float) -> str | None:
     if 0 < share <= 1:
         return None
     return (
-        f" is {share:g} of the image side; the local window can't be larger than the image, nor "
-        "empty: give a fraction above 0 and at most 1"
+        f" is {shown(share)} of the image side; the local window can't be larger than the image, "
+        "nor empty: give a fraction above 0 and at most 1"
     )
 
 

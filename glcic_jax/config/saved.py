@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
@@ -43,17 +44,29 @@ def _build(kind: Callable[..., Any], values: Any, prefix: str) -> Any:
     for name, value in values.items():
         if dataclasses.is_dataclass(types[name]):
             value = _build(types[name], value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            value = tuple(value)
+        else:
+            value = _read(value, types[name])
         default = getattr(kind(), name)
-        number = isinstance(default, float) and isinstance(value, int)
-        if type(value) is not type(default) and not number:
+        if value is None:
             raise UserError(
-                f"the saved configuration has {prefix}{name} = {value!r}; expected a value like "
-                f"{default!r}"
+                f"the saved configuration has {prefix}{name} = {values[name]!r}; expected a value "
+                f"like {default!r}"
             )
         built[name] = value
     return kind(**built)
+
+
+def _read(value: Any, kind: Any) -> Any:
+    """A value of JSON as a field of this type holds it; None if it can't be one."""
+    if get_origin(kind) is tuple:
+        member = get_args(kind)[0]
+        members = tuple(_read(one, member) for one in value) if isinstance(value, list) else (None,)
+        return None if None in members else members
+    if get_origin(kind) is Literal:
+        kind = type(get_args(kind)[0])
+    if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
+        value = float(value)
+    return value if type(value) is kind else None
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -89,7 +89,12 @@ def recognise(where: str, arrays: Mapping[str, np.ndarray]) -> Kind:
 
 
 def faults_of(arrays: Mapping[str, np.ndarray], names: set[str]) -> str:
-    """Which names a file lacks or has beside these, for a message; "" if it has just these."""
+    """Which names a file lacks or has beside these, for a message; "" if it has just these.
+
+    Args:
+        arrays: any shape, by name.
+        names: of a whole file.
+    """
     missing, other = names - arrays.keys(), arrays.keys() - names
     faults = [f"lacks {_listed(missing)}"] if missing else []
     faults += [f"has {_listed(other)} beside them"] if other else []

@@ -34,6 +34,7 @@ from glcic_jax.runtime.workdir import CONFIG_NAME, load_config
 from glcic_jax.training.writers import Writers
 from tests.support import finish, start_python
 
+from .changes import changed_archive, changed_image, changed_text
 from .table import Row
 
 LONGEST = 10
@@ -68,7 +69,7 @@ def run(work: Path, minutes: float, kinds: list[str] | None = None) -> Iterator[
 
 def fuzz(kind: str, seconds: float, work: Path, seed: int = 0, most: int = 10**9) -> Counter[str]:
     """What came out how often, "read", "refused" or the name of what was raised instead."""
-    make, read, is_text = KINDS[kind]
+    make, read, change = KINDS[kind]
     valid = make(work)
     draw = random.Random(f"{kind} {seed}")
     counts: Counter[str] = Counter()
@@ -77,7 +78,7 @@ def fuzz(kind: str, seconds: float, work: Path, seed: int = 0, most: int = 10**9
         read(work, raw)  # they are valid
     signal.signal(signal.SIGALRM, _hang)
     while time.monotonic() < until and counts.total() < most:
-        raw = changed(draw.choice(valid), draw, is_text=is_text)
+        raw = change(draw.choice(valid), draw)
         signal.alarm(LONGEST)
         try:
             read(work, raw)
@@ -92,48 +93,6 @@ def fuzz(kind: str, seconds: float, work: Path, seed: int = 0, most: int = 10**9
         finally:
             signal.alarm(0)
     return counts
-
-
-def changed(raw: bytes, draw: random.Random, *, is_text: bool) -> bytes:
-    """One to four changes of a file."""
-    for _ in range(draw.randint(1, 4)):
-        if is_text and draw.random() < 0.7:
-            raw = _changed_value(raw, draw)
-            continue
-        place, length = draw.randrange(len(raw) + 1), draw.choice((1, 2, 4, 8, 64, 1000))
-        way = draw.randrange(6)
-        if way == 0:
-            raw = raw[:place]
-        elif way == 1:
-            raw = raw[:place] + raw[place + length :]
-        elif way == 2:
-            raw = raw[:place] + draw.randbytes(length) + raw[place:]
-        elif way == 3:
-            value = draw.choice((0, 0xFF, 0x7F, 0x80, draw.randrange(256)))
-            raw = raw[:place] + bytes([value]) * length + raw[place + length :]
-        elif way == 4:
-            raw = raw[:place] + raw[place : place + length] * draw.choice((2, 50)) + raw[place:]
-        elif place < len(raw):
-            raw = raw[:place] + bytes([raw[place] ^ 1 << draw.randrange(8)]) + raw[place + 1 :]
-    return raw
-
-
-_VALUES = (
-    *b"null true -1 0 1e999 NaN -Infinity 1e308 2147483648 9007199254740993 0.5".split(),
-    *b'1000000 "x" "" [] {} [[]] [1,2] ["a"] {"a":1} "\\ud800" [2,1000000] [0] [-3]'.split(),
-    *(b"9" * 400, b"[" * 100_000, b'{"a":' * 100_000),
-)
-
-
-def _changed_value(raw: bytes, draw: random.Random) -> bytes:
-    """Put another value where a name, a colon or a comma is followed by one."""
-    places = [i for i, byte in enumerate(raw) if byte in b":[,"]
-    if not places:
-        return raw
-    start = draw.choice(places) + 1
-    ends = [raw.find(mark, start) for mark in (b",", b"}", b"]", b"\n")]
-    end = min((place for place in ends if place > 0), default=len(raw))
-    return raw[:start] + b" " + draw.choice(_VALUES) + raw[end:]
 
 
 def _hang(*_: object) -> None:
@@ -257,13 +216,14 @@ def _read_journal(work: Path, raw: bytes) -> None:
 
 
 Reader = Callable[[Path, bytes], None]
-KINDS: dict[str, tuple[Callable[[Path], list[bytes]], Reader, bool]] = {
-    "image": (_make_images, _read_image, False),
-    "mask": (_make_masks, _read_mask, False),
-    "config.json": (_make_configs, _read_config, True),
-    "npz": (_make_npz, _read_generator, False),
-    "safetensors": (_make_safetensors, _read_generator, True),
-    "metrics.jsonl": (_make_journals, _read_journal, True),
+Change = Callable[[bytes, random.Random], bytes]
+KINDS: dict[str, tuple[Callable[[Path], list[bytes]], Reader, Change]] = {
+    "image": (_make_images, _read_image, changed_image),
+    "mask": (_make_masks, _read_mask, changed_image),
+    "config.json": (_make_configs, _read_config, changed_text),
+    "npz": (_make_npz, _read_generator, changed_archive),
+    "safetensors": (_make_safetensors, _read_generator, changed_text),
+    "metrics.jsonl": (_make_journals, _read_journal, changed_text),
 }
 
 

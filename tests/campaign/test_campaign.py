@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from . import damage, fuzz, table, threads
+from . import changes, damage, fuzz, table, threads
 
 
 def test_no_damage_to_a_checkpoint_is_taken_for_another_state(tmp_path):
@@ -35,7 +35,7 @@ def test_the_fuzzer_counts_what_is_no_user_error(tmp_path, monkeypatch):
         if raw != b"[1]":
             raise KeyError(raw)
 
-    monkeypatch.setitem(fuzz.KINDS, "own", (lambda _: [b"[1]"], read, True))
+    monkeypatch.setitem(fuzz.KINDS, "own", (lambda _: [b"[1]"], read, changes.changed_text))
     assert fuzz.fuzz("own", 5.0, tmp_path, most=9)["KeyError"] > 0
 
 

@@ -111,11 +111,24 @@ def test_the_discriminators_weigh_alike_whichever_are_chosen():
         ('{"model": {"wdth": 3}}', "unknown field model.wdth"),
         ('{"seed": "one"}', "seed = 'one'"),
         ('{"model": 3}', "no table 'model.'"),
+        ('{"data": {"sources": "photos"}}', "data.sources = 'photos'"),
+        ('{"data": {"sources": [3]}}', r"data.sources = \[3\]"),
+        ('{"data": {"weights": [1, "a"]}}', "data.weights"),
+        ('{"model": {"dilations": ["a"]}}', "model.dilations"),
+        ('{"masks": {"local_window": true}}', "masks.local_window = True"),
+        (f'{{"masks": {{"local_window": {10**400}}}}}', "masks.local_window = 1000"),
+        ('{"losses": {"adversarial": 3}}', "losses.adversarial = 3"),
     ],
 )
 def test_damaged_json_is_explained(text, message):
     with pytest.raises(UserError, match=message):
         saved.from_json(text)
+
+
+def test_whole_numbers_are_read_where_fractions_belong():
+    config = saved.from_json('{"masks": {"local_window": 1}, "data": {"weights": [2]}}')
+    assert (config.masks.local_window, config.data.weights) == (1.0, (2.0,))
+    assert type(config.masks.local_window) is float
 
 
 def test_a_missing_field_takes_its_default():
@@ -153,6 +166,18 @@ def test_brackets_in_brackets_are_refused(text):
 
 
 def test_text_where_numbers_belong_is_refused():
-    config = saved.from_json('{"model": {"dilations": ["a"]}}')
+    model = dataclasses.replace(Config().model, dilations=("a",))
     with pytest.raises(UserError, match="must hold numbers"):
-        check(config)
+        check(dataclasses.replace(Config(), model=model))
+
+
+def test_a_number_that_is_none_of_a_literal_is_refused():
+    model = dataclasses.replace(Config().model, views=77)
+    with pytest.raises(UserError, match="is 77; choose one of"):
+        check(dataclasses.replace(Config(), model=model))
+
+
+def test_a_number_of_any_size_is_refused_in_words():
+    masks = dataclasses.replace(Config().masks, local_window=10**400)
+    with pytest.raises(UserError, match="local-window is 1000"):
+        check(dataclasses.replace(Config(), masks=masks))
