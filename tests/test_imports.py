@@ -56,7 +56,16 @@ def test_public_names_are_the_ones_of_their_rooms(name):
     assert getattr(glcic_jax, name).__module__.startswith("glcic_jax.")
 
 
-def test_training_loads_no_report(run_python):
+def test_training_loads_no_report_and_no_torch(run_python):
     modules = loaded(run_python, "import glcic_jax.training.loop")
     assert not {name for name in modules if name.startswith("glcic_jax.evaluation.report")}
     assert "glcic_jax.evaluation.comparison" not in modules
+    assert "torch" not in modules
+    assert "tensorboardX" in modules
+
+
+def test_torch_can_be_imported_after_training(run_python):
+    """It is hidden from tensorboardX, and from nobody else."""
+    pytest.importorskip("torch")
+    assert "torch" in loaded(run_python, "import glcic_jax.training.loop\nimport torch")
+    assert "torch" in loaded(run_python, "import torch\nimport glcic_jax.training.loop")

@@ -125,6 +125,9 @@ class LossConfig:
     adversarial_ratio: _Weight = 0.0
     """Scale the adversarial terms together, step by step, until their gradient at the generator's
     output has this share of the reconstruction's. 0: leave the weights as they stand."""
+    patches: bool = False
+    """Show the discriminators the fills of deep holes with the patches that `--texture` would put
+    there, so that they judge the rest."""
 
 
 @dataclasses.dataclass(frozen=True)

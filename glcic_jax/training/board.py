@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from glcic_jax.runtime.files import writing
+
+
+@contextlib.contextmanager
+def _without_torch() -> Iterator[None]:
+    """Where PyTorch is installed, tensorboardX imports all of it for the name of a type, which
+    takes longer than JAX, Flax and Orbax together."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+
+
+with _without_torch():
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 
 class Board:

@@ -20,6 +20,7 @@ from glcic_jax.imaging.values import composite
 from glcic_jax.training import losses
 from glcic_jax.training.batch import Batch, draw_batch
 from glcic_jax.training.judging import judge, judge_both, judge_real
+from glcic_jax.training.patches import with_patches
 from glcic_jax.training.recipe import Recipe
 from glcic_jax.training.state import NetworkState, TrainState
 from glcic_jax.training.terms import Scalars, Terms
@@ -73,7 +74,7 @@ def discriminator_step(
     """
     batch = draw_batch(recipe, state, image_BxSxSx3, cover_NxSxS)
     output, _ = _generate(recipe, state, state.generator.params, batch)
-    completed = composite(output, batch.image, batch.mask)
+    completed = _shown(recipe, batch, output)
 
     def loss(params):
         real_logits, batch_stats = judge_real(recipe, params, state, batch)
@@ -112,7 +113,7 @@ def joint_step(
         state.generator.params,
         has_aux=True,
     )
-    completed = composite(output, batch.image, batch.mask)
+    completed, pull_shown = jax.vjp(lambda output: _shown(recipe, batch, output), output)
     judged = judge_both(recipe, state, batch, completed)
 
     (by_real, by_fake), discriminator_parts = jax.grad(
@@ -132,11 +133,10 @@ def joint_step(
         has_aux=True,
     )(output, judged.logits)
     _, by_completed = judged.pull(by_logits)
-    # Outside the hole the completed image is the original, whatever the generator says.
-    by_completed = batch.mask * by_completed
-    ratio = _gradient_ratio(recipe, by_completed, by_output)
+    (by_shown,) = pull_shown(by_completed)
+    ratio = _gradient_ratio(recipe, by_shown, by_output)
     scale = _adversarial_scale(recipe, ratio)
-    (gradient,) = pull_output(by_output + scale * by_completed)
+    (gradient,) = pull_output(by_output + scale * by_shown)
     next_state, generator_norm = _update_generator(recipe, next_state, gradient, generator_stats)
 
     measures = {
@@ -173,6 +173,12 @@ def _generate(
         variables, batch.image, batch.mask, train=True, mutable=["batch_stats"], **given
     )
     return output, updates["batch_stats"]
+
+
+def _shown(recipe: Recipe, batch: Batch, output_BxSxSx3: jax.Array) -> jax.Array:
+    """What the discriminators see of the generator's output: the original outside the hole."""
+    completed = composite(output_BxSxSx3, batch.image, batch.mask)
+    return with_patches(completed, batch.mask) if recipe.config.losses.patches else completed
 
 
 def _discriminator_loss(recipe: Recipe, real: Any, completed: Any) -> tuple[jax.Array, Scalars]:

@@ -23,11 +23,12 @@ from glcic_jax.inpainting.texture.patches import (
     part_bands,
     where_whole,
 )
+from glcic_jax.inpainting.texture.periods import likely_periods
 
 _OWN, _SHARED = 10, 14
 """Candidates of a block: the nearest sources, and what lies at offsets that serve many blocks."""
-_POOL = 64
-"""Offsets of which those are chosen."""
+_POOL, _LIKELY = 64, 16
+"""Offsets of which those are chosen: the best of as many blocks, and at which the image repeats."""
 _ROUNDS = 2
 """How often labels are chosen; after the first, what the neighbours chose is a candidate too."""
 _AGREEMENT = 0.1
@@ -76,7 +77,10 @@ def synthesise(
     blocks = open_blocks(bands, missing_SxS, places)
     numbers, is_source = describe(bands), where_whole(source_SxS)
     own = nearest(blocks, numbers, is_source, _OWN)
-    shared, periods = _shared_offsets(blocks, numbers, is_source, own)
+    open_RxC = blocks.is_open_RxC
+    first = jnp.zeros(hole_SxS.shape, bool).at[tuple(jnp.moveaxis(places, -1, 0))].set(open_RxC)
+    likely = likely_periods(image_SxSx3, source_SxS, first, is_source, _LIKELY)
+    shared, periods = _shared_offsets(blocks, numbers, is_source, own, likely)
     by_offset = blocks.place_RxCx2[:, :, None] + shared
     candidates = jnp.concatenate([own, by_offset], 2)
     bands = bands._replace(high=jnp.where(missing_SxS[..., None], 0.0, bands.high))
@@ -102,9 +106,14 @@ def synthesise(
 
 
 def _shared_offsets(
-    blocks: Blocks, numbers: jax.Array, is_source: jax.Array, own: jax.Array
+    blocks: Blocks,
+    numbers: jax.Array,
+    is_source: jax.Array,
+    own: jax.Array,
+    likely_Lx2: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """The offsets, of the best of some blocks, that serve most blocks well: int32 (K, 2).
+    """The offsets, of the best of some blocks and of likely periods, that serve most blocks well:
+    int32 (K, 2).
 
     And the same where the image repeats itself at that offset; impossible offsets elsewhere.
     """
@@ -112,7 +121,7 @@ def _shared_offsets(
     first = costs_at(blocks, numbers, is_source, own[:, :, :1])[0][..., 0]
     rank = jnp.where(blocks.is_open_RxC, first, jnp.inf).reshape(-1)
     _, best = jax.lax.top_k(-rank, min(_POOL, rank.shape[0]))
-    pool = offset[best]
+    pool = jnp.concatenate([likely_Lx2, offset[best]])
     cost, of_known = costs_at(blocks, numbers, is_source, blocks.place_RxCx2[:, :, None] + pool)
     cost = jnp.where(blocks.is_open_RxC[..., None], jnp.minimum(cost, _TOLERANCE), 0.0)
     # Offsets that were found twice count once.

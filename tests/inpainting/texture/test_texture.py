@@ -11,7 +11,8 @@ from glcic_jax import inpaint_fn, load_generator
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation.photographs import fill_harmonic
 from glcic_jax.inpainting.texture.labels import choose
-from glcic_jax.inpainting.texture.patches import part_bands
+from glcic_jax.inpainting.texture.patches import part_bands, where_whole
+from glcic_jax.inpainting.texture.periods import likely_periods
 from glcic_jax.inpainting.texture.photograph import add_texture
 
 DOWN, RIGHT = np.mgrid[:200, :220]
@@ -39,23 +40,52 @@ def detail(image, mask) -> float:
     return float(np.abs(edges)[mask[1:-1, 1:-1]].mean())
 
 
+LOW, FAR = np.mgrid[:240, :400]
 PERIODIC = {
-    "checkerboard": gray(30 + 190 * ((DOWN // 8 + RIGHT // 8) % 2)),
-    "waves": gray(128 + 60 * np.sin(2 * np.pi * RIGHT / 7) * np.cos(2 * np.pi * DOWN / 11)),
-    "bricks": gray(200 - 120 * ((DOWN % 12 < 2) | ((RIGHT + 9 * (DOWN // 12 % 2)) % 18 < 2))),
+    "checkerboard": gray(30 + 190 * ((LOW // 8 + FAR // 8) % 2)),
+    "waves": gray(128 + 60 * np.sin(2 * np.pi * FAR / 7) * np.cos(2 * np.pi * LOW / 11)),
+    "bricks": gray(200 - 120 * ((LOW % 12 < 2) | ((FAR + 9 * (LOW // 12 % 2)) % 18 < 2))),
 }
 
 
+# Those of several squares go on over the seams between them.
+BOXES = {"one square": (70, 80, 48, 60), "wide": (90, 110, 60, 180), "tall": (50, 150, 140, 40)}
+
+
+@pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("name", PERIODIC)
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_a_periodic_texture_is_continued_exactly(name, dtype):
+def test_a_periodic_texture_is_continued_exactly(name, box):
     image = PERIODIC[name]
-    mask = hole(image.shape)
+    mask = hole(image.shape, *BOXES[box])
     blurred = np.where(mask[..., None], np.uint8(image.mean()), image)
-    if dtype == np.float32:
-        image, blurred = (x.astype(np.float32) / 255 for x in (image, blurred))
-    atol = 0 if dtype == np.uint8 else 1e-5
-    np.testing.assert_allclose(textured(blurred, mask), image, rtol=0, atol=atol)
+    np.testing.assert_array_equal(textured(blurred, mask), image)
+    if box != "one square":
+        return
+    floats = textured(blurred.astype(np.float32) / 255, mask)
+    np.testing.assert_allclose(floats, image / 255, rtol=0, atol=1e-5)
+
+
+def test_the_periods_of_an_image_are_found_where_they_serve():
+    """A hole of 40 rows and 60 columns can only be copied from beyond it."""
+    image = PERIODIC["waves"][:128, :128] / np.float32(255)
+    known = ~hole(image.shape, 40, 30, 40, 60)
+    first = np.zeros(known.shape, bool)
+    first[40:64:8, 30:74:8] = True
+    found = np.asarray(likely_periods(image, known, first, where_whole(jnp.asarray(known)), 8))
+    assert len(np.unique(found, axis=0)) > 3
+    rows, columns = found[found.any(1)].T
+    assert len(rows) > 3
+    # The wave is also itself half a period on in both: 5.5 rows and 3.5 columns.
+    assert ((rows % 11 == 0) & (columns % 7 == 0)).all()
+    assert ((abs(rows) >= 40) | (abs(columns) >= 60)).any()
+
+
+def test_nothing_is_called_a_period_where_nothing_repeats():
+    noise = np.random.default_rng(0).random((64, 64, 3), np.float32)
+    known = ~hole(noise.shape, 20, 20, 24, 24)
+    first = ~known
+    found = likely_periods(noise, known, first, where_whole(jnp.asarray(known)), 8)
+    assert not np.asarray(found).any()
 
 
 def test_an_edge_between_two_textures_stays_where_the_fill_has_it():
@@ -142,15 +172,6 @@ def test_no_source_is_repeated_from_block_to_block():
                 for one, other in ((added[:-8], added[8:]), (added[:, :-8], added[:, 8:]))
             ]
     assert np.mean(likeness) < 0.08
-
-
-def test_a_hole_of_several_squares_is_continued_over_their_seams():
-    down, right = np.mgrid[:480, :500]
-    waves = gray(128 + 60 * np.sin(2 * np.pi * right / 7) * np.cos(2 * np.pi * down / 11))
-    mask = hole(waves.shape, 130, 120, 205, 240)
-    blurred = np.where(mask[..., None], np.uint8(128), waves)
-    found = textured(blurred, mask)
-    assert (found != waves).mean() < 0.02 < 0.5 < (blurred != waves)[mask].mean()
 
 
 def test_only_deep_holes_get_texture_by_themselves():
