@@ -59,29 +59,28 @@ class _Completion:
         """The completed image; known pixels are those of `image`."""
         hole = graph.op("Greater", mask, graph.constant(0.5))
         known_image = graph.op("Where", hole, graph.constant(0.0), image)
+        complete = self._coarse_to_fine if self._levels else self._one_pass
+        completed = complete(graph, known_image, hole)
         margin = self._generator.mirror_margin
-        continued = [_continue_mirrored(graph, x, margin) for x in (known_image, hole)]
-        if self._levels:
-            completed = self._coarse_to_fine(graph, hole, *continued)
-        else:
-            completed = self._one_pass(graph, *continued)
         first = graph.ints(margin, margin)
         ends = graph.op("Add", graph.op("Concat", *size_of(graph, image), axis=0), first)
         completed = graph.op("Slice", completed, first, ends, graph.ints(2, 3))
         return graph.op("Where", hole, completed, image)
 
-    def _coarse_to_fine(self, graph: Graph, own_hole: str, image: str, hole: str) -> str:
-        """The continued image completed; `own_hole` is that of the image before."""
+    def _coarse_to_fine(self, graph: Graph, image: str, hole: str) -> str:
+        """The continued image completed."""
         deepest, levels = self._generator.deepest, self._levels
-        most = most_halvings(graph, own_hole, deepest, levels)
-        stage = hole_stages(graph, own_hole, deepest, most, levels)
-        margin = self._generator.mirror_margin
-        # Holes of the mirror image are surroundings only.
-        stage = graph.op("Pad", stage, graph.ints(*[0, 0, margin, margin] * 2))
+        most = most_halvings(graph, hole, deepest, levels)
+        stage = hole_stages(graph, hole, deepest, most, levels)
         powers = graph.ints(*(self._generator.multiple * 2**n for n in range(levels + 1)))
-        pads = _pads(graph, image, graph.op("Gather", powers, most))
+        multiple = graph.op("Gather", powers, most)
+        margin = self._generator.mirror_margin
         known = graph.op("Cast", graph.op("Not", hole), to=FLOAT)
-        image, stage, known = (_pad(graph, x, pads) for x in (image, stage, known))
+        # What is padded to a hole at the border belongs to it; holes of the mirror image are
+        # surroundings only.
+        pads = _pads(graph, stage, margin, multiple)
+        stage = graph.op("Pad", stage, pads, **({} if margin else {"mode": "edge"}))
+        image, known = (_continue_mirrored(graph, x, margin, multiple) for x in (image, known))
         # Of the deepest hole this is the number of sizes; without a hole there is nothing to do.
         sizes = graph.op("Cast", graph.op("ReduceMax", stage, keepdims=0), to=INT)
         last = graph.op("Sub", sizes, graph.number(1))
@@ -114,9 +113,10 @@ class _Completion:
         return graph.op("Where", is_wanted, output, start)
 
     def _one_pass(self, graph: Graph, image: str, hole: str) -> str:
-        pads = _pads(graph, image, graph.ints(self._generator.multiple))
-        missing = _pad(graph, graph.op("Cast", hole, to=FLOAT), pads)
-        image, hole = _pad(graph, image, pads), graph.op("Greater", missing, graph.constant(0.5))
+        margin, multiple = self._generator.mirror_margin, graph.ints(self._generator.multiple)
+        missing = graph.op("Cast", hole, to=FLOAT)
+        image, missing = (_continue_mirrored(graph, x, margin, multiple) for x in (image, missing))
+        hole = graph.op("Greater", missing, graph.constant(0.5))
         mean_pixel = graph.constant(self._mean_pixel.reshape(1, 3, 1, 1))
         if self._generator.fill == "mean":
             filled = graph.op("Where", hole, mean_pixel, image)
@@ -125,13 +125,15 @@ class _Completion:
         return self._network.output(graph, filled, missing)
 
 
-def _continue_mirrored(graph: Graph, x: str, margin: int) -> str:
-    """As `values.continue_mirrored`, of an image or a hole, without a multiple."""
+def _continue_mirrored(graph: Graph, x: str, margin: int, multiple: str) -> str:
+    """As `values.continue_mirrored`, of an image or what is known of it."""
+    pads = _pads(graph, x, margin, multiple)
     if margin == 0:
-        return x
+        return graph.op("Pad", x, pads, mode="edge")
     for axis, length in zip((2, 3), size_of(graph, x), strict=True):
         turn = graph.op("Add", length, length)
-        stop = graph.op("Squeeze", graph.op("Add", length, graph.ints(margin)), graph.ints(0))
+        after = graph.op("Gather", pads, graph.ints(4 + axis))
+        stop = graph.op("Squeeze", graph.op("Add", length, after), graph.ints(0))
         steps = graph.op("Range", graph.number(-margin), stop, graph.number(1))
         place = graph.op("Mod", steps, turn)
         back = graph.op("Sub", graph.op("Sub", turn, graph.ints(1)), place)
@@ -148,11 +150,10 @@ def _half_stage(graph: Graph, _: str, image: str, known: str, stage: str) -> tup
     return small, seen, graph.op("Where", graph.op("Less", seen, graph.constant(0.5)), most, zero)
 
 
-def _pads(graph: Graph, image: str, multiple: str) -> str:
-    """What Pad adds below and to the right, so that both sides divide by `multiple`."""
-    below = (graph.op("Mod", graph.op("Neg", side), multiple) for side in size_of(graph, image))
-    return graph.op("Concat", graph.ints(0, 0, 0, 0, 0, 0), *below, axis=0)
-
-
-def _pad(graph: Graph, x: str, pads: str) -> str:
-    return graph.op("Pad", x, pads, mode="edge")
+def _pads(graph: Graph, image: str, margin: int, multiple: str) -> str:
+    """What Pad adds: a margin around, and so much below and to the right that both sides divide."""
+    both, after = graph.ints(2 * margin), []
+    for side in size_of(graph, image):
+        rest = graph.op("Mod", graph.op("Neg", graph.op("Add", side, both)), multiple)
+        after.append(graph.op("Add", rest, graph.ints(margin)))
+    return graph.op("Concat", graph.ints(0, 0, margin, margin, 0, 0), *after, axis=0)

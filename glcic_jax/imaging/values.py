@@ -91,8 +91,8 @@ def continue_mirrored(image_BxHxWxC: jax.Array, margin: int, multiple: int) -> j
         image_BxHxWxC: any dtype.
         margin: pixels of the mirror image on every side, whose outermost repeats the border's
             pixel; more than the image has are the mirror image's mirror image.
-        multiple: what the new H and W divide by. The last row and column are repeated until they
-            do.
+        multiple: what the new H and W divide by. The mirror image goes on until they do; without a
+            margin the last row and column are repeated.
 
     Returns:
         The image begins at row and column `margin` of it.
@@ -103,8 +103,7 @@ def continue_mirrored(image_BxHxWxC: jax.Array, margin: int, multiple: int) -> j
         length = image_BxHxWxC.shape[axis]
         total = (length + 2 * margin + multiple - 1) // multiple * multiple
         turn = jnp.asarray(2 * length)
-        place = jnp.minimum(jnp.arange(total), turn // 2 + 2 * margin - 1) - margin
-        place = place % turn
+        place = (jnp.arange(total) - margin) % turn
         image_BxHxWxC = jnp.take(image_BxHxWxC, jnp.minimum(place, turn - 1 - place), axis=axis)
     return image_BxHxWxC
 
@@ -121,8 +120,8 @@ def mirrored_places(start: int, stop: int, length: int, margin: int) -> np.ndarr
     Returns:
         int array of `stop - start` numbers from 0 to `length - 1`.
     """
-    place = np.clip(np.arange(start, stop), 0, length + 2 * margin - 1) - margin
-    place %= 2 * length
+    place = np.arange(start, stop)
+    place = (place - margin) % (2 * length) if margin else np.clip(place, 0, length - 1)
     return np.minimum(place, 2 * length - 1 - place)
 
 

@@ -22,7 +22,7 @@ FILLS = """
     from tests.campaign.threads import make_fill
     generator, variables = load_generator("photographs")
     for number in range(int(sys.argv[1])):
-        inpaint_fn(generator, variables, *make_fill(number, (40, 300)))
+        inpaint_fn(generator, variables, *make_fill(number, (40, 300), 100))
         with open(sys.argv[2], "a") as done:
             done.write(f"{number + 1}\\n")
 """
@@ -44,7 +44,7 @@ def run(work: Path, steps: int, fills: int) -> Iterator[Row]:
         done = work / "fills"
         program = textwrap.dedent(FILLS)
         process = start_python(cache, "-c", program, str(fills), str(done))
-        what = "fills by `photographs` of 40 to 300 px, holes of random places and sizes"
+        what = "fills by `photographs` of 40 to 300 px, rectangles of 1 to 100 px in random places"
         yield _watched("5 endurance, fills", what, process, done, fills)
 
 

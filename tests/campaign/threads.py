@@ -51,8 +51,13 @@ def run(
     yield Row("7 threads", what, fills, f"{equal:,} equal bit for bit", fills - equal)
 
 
-def make_fill(seed: int, sizes: tuple[int, int] = (40, 120)) -> tuple[np.ndarray, np.ndarray]:
-    """A crop of a photograph, uint8 image_HxWx3, and a mask_HxW of one to three rectangles."""
+def make_fill(
+    seed: int, sizes: tuple[int, int] = (40, 120), largest: int = 23
+) -> tuple[np.ndarray, np.ndarray]:
+    """A crop of a photograph, uint8 image_HxWx3, and a mask_HxW of one to three rectangles.
+
+    Sides of rectangles are `largest` pixels at most, and 8 less than the image's.
+    """
     draw = np.random.default_rng(seed)
     photo = skimage.data.chelsea() if seed % 2 else skimage.data.coffee()
     height, width = draw.integers(sizes[0], np.minimum(sizes[1], photo.shape[:2]) + 1)
@@ -60,5 +65,6 @@ def make_fill(seed: int, sizes: tuple[int, int] = (40, 120)) -> tuple[np.ndarray
     mask = np.zeros((height, width), bool)
     for _ in range(draw.integers(1, 4)):
         top, left = draw.integers(0, height - 8), draw.integers(0, width - 8)
-        mask[top : top + draw.integers(1, 24), left : left + draw.integers(1, 24)] = True
+        rows, columns = (draw.integers(1, min(largest, side - 8) + 1) for side in mask.shape)
+        mask[top : top + rows, left : left + columns] = True
     return photo[y : y + height, x : x + width], mask
