@@ -30,7 +30,7 @@ from glcic_jax.runtime.journal import SATURATED, is_saturated
 from glcic_jax.runtime.workdir import CONFIG_NAME, check_shared, check_workdir, open_workdir
 from glcic_jax.training.extension import check_extension
 from glcic_jax.training.images import resident_images
-from glcic_jax.training.initial import initial_variables
+from glcic_jax.training.initial import Initial, initial_variables
 from glcic_jax.training.recipe import Recipe, build_recipe
 from glcic_jax.training.signals import StopSignals
 from glcic_jax.training.state import (
@@ -75,13 +75,14 @@ def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
     with jobs.together(lambda: open_training(config)) as training_data:
         require_same([validation_images])
         training_data.require_same()
+        initial = None
         if not (Path(workdir) / CONFIG_NAME).exists():
-            jobs.together(lambda: initial_variables(config))  # raises before any write
+            initial = jobs.together(lambda: initial_variables(config))  # raises before any write
         with (
             jobs.together(lambda: open_workdir(workdir, config, extend=extend)),
             Checkpoints(workdir, keep=config.loop.keep_checkpoints) as checkpoints,
         ):
-            state = _start_or_resume(config, mesh, checkpoints, training_data)
+            state = _start_or_resume(config, mesh, checkpoints, training_data, initial)
             start = int(state.step)
             active = jobs.is_first()
             with Writers(workdir, total_steps(config), start, active=active) as writers:
@@ -129,12 +130,18 @@ def compile_step(
 
 
 def _start_or_resume(
-    config: Config, mesh: Mesh, checkpoints: Checkpoints, training_data: TrainingData
+    config: Config,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    training_data: TrainingData,
+    initial: Initial | None,
 ) -> TrainState:
+    """The state of the last checkpoint; without one a new state, from `initial` if it was read."""
     restored = checkpoints.restore_latest(abstract_train_state(config, devices.replicated(mesh)))
     if restored is not None:
         return restored[1]
-    initial = jobs.together(lambda: initial_variables(config))
+    if initial is None:
+        initial = jobs.together(lambda: initial_variables(config))
     create = jax.jit(
         create_train_state,
         static_argnums=1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import numpy as np
 import pytest
 
 from . import changes, damage, fuzz, table, threads
@@ -42,6 +44,19 @@ def test_the_fuzzer_counts_what_is_no_user_error(tmp_path, monkeypatch):
 def test_threads_get_what_one_thread_gets(tmp_path):
     (row,) = threads.run(tmp_path, 32, 4, ("cifar100", "cifar100"))
     assert row.losses == 0
+
+
+def test_a_fill_by_the_wrong_generator_is_counted(tmp_path, monkeypatch):
+    """Where all threads share the variables of whoever came last."""
+    last: list = [None]
+
+    def inpaint_fn(generator, variables, image, mask):  # noqa: ARG001
+        last[0], seen = variables, last[0] or variables
+        return np.float32(jax.tree.leaves(seen)[0]).sum() * image
+
+    monkeypatch.setattr(threads, "inpaint_fn", inpaint_fn)
+    (row,) = threads.run(tmp_path, 32, 4, ("cifar100", "cifar100"))
+    assert row.losses > 0
 
 
 def test_the_page_keeps_rows_of_other_names(tmp_path):

@@ -21,6 +21,8 @@ from glcic_jax.export.formats import Source
 from glcic_jax.inpainting import generator_files
 from glcic_jax.inpainting.generators import find_run, load_run
 from glcic_jax.networks.registry import build_generator
+from glcic_jax.training import loop
+from glcic_jax.training.initial import initial_variables
 from glcic_jax.training.loop import train
 
 
@@ -140,7 +142,7 @@ def test_the_packages_generator_beats_its_own_start(photo_crops):
     assert errors[0] < errors[1] / 3
 
 
-def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_path):
+def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_path, monkeypatch):
     path, workdir = tmp_path / "generator.npz", tmp_path / "run"
     generator_files.save_generator(path, config, variables, {})
     short = replace(
@@ -152,7 +154,14 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(config, variables, tmp_
         phases=PhaseConfig(1, 0, 0),
         loop={"validation_images": 4},
     )
+    read: list[Config] = []
+    monkeypatch.setattr(
+        loop,
+        "initial_variables",
+        lambda config: (read.append(config), initial_variables(config))[1],
+    )
     train(workdir, short)
+    assert len(read) == 1
     _, loaded = load_generator(workdir)
     for kind in ("params", "constants"):
         chex.assert_trees_all_close(loaded[kind], variables[kind], atol=1e-6)
