@@ -31,6 +31,7 @@ from glcic_jax.commands.fill_jobs import (
 )
 from glcic_jax.config.fields import Range, Rule, check_fields
 from glcic_jax.errors import UserError
+from glcic_jax.runtime.memory import give_back_large_blocks
 
 if TYPE_CHECKING:
     from glcic_jax.inpainting.repair import MaskOptions, Opened, Repaired
@@ -106,6 +107,7 @@ def main() -> None:
     if not is_folder:
         repairs.one(plan.jobs[0])
         return
+    give_back_large_blocks()
     failed = repairs.all(plan.jobs)
     counts = f"{len(plan.jobs) - failed} repaired"
     counts += f", {plan.skipped} already there" if plan.skipped else ""

@@ -51,7 +51,9 @@ def main() -> None:
             "uvicorn"
         ) from error
     from glcic_jax.inpainting.repair import open_fill
+    from glcic_jax.runtime.memory import give_back_large_blocks
 
+    give_back_large_blocks()
     listening = _listen(arguments.host, arguments.port)
     filler = open_fill(arguments.generator, arguments.checkpoint)
     local = arguments.host in _LOOPBACK

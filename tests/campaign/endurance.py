@@ -19,7 +19,9 @@ MOST_GROWTH = 0.05
 FILLS = """
     import sys
     from glcic_jax import inpaint_fn, load_generator
+    from glcic_jax.runtime.memory import give_back_large_blocks
     from tests.campaign.threads import make_fill
+    give_back_large_blocks()
     generator, variables = load_generator("photographs")
     for number in range(int(sys.argv[1])):
         inpaint_fn(generator, variables, *make_fill(number, (40, 300), 100))
@@ -44,7 +46,10 @@ def run(work: Path, steps: int, fills: int) -> Iterator[Row]:
         done = work / "fills"
         program = textwrap.dedent(FILLS)
         process = start_python(cache, "-c", program, str(fills), str(done))
-        what = "fills by `photographs` of 40 to 300 px, rectangles of 1 to 100 px in random places"
+        what = (
+            "fills by `photographs`, with memory as the page and `glcic-jax fill` use it, of 40 to "
+            "300 px with rectangles of 1 to 100 px in random places"
+        )
         yield _watched("5 endurance, fills", what, process, done, fills)
 
 
