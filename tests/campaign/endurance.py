@@ -24,7 +24,7 @@ FILLS = """
     give_back_large_blocks()
     generator, variables = load_generator("photographs")
     for number in range(int(sys.argv[1])):
-        inpaint_fn(generator, variables, *make_fill(number, (40, 300), 100))
+        inpaint_fn(generator, variables, *make_fill(number, (40, 300), 50))
         with open(sys.argv[2], "a") as done:
             done.write(f"{number + 1}\\n")
 """
@@ -48,7 +48,7 @@ def run(work: Path, steps: int, fills: int) -> Iterator[Row]:
         process = start_python(cache, "-c", program, str(fills), str(done))
         what = (
             "fills by `photographs`, with memory as the page and `glcic-jax fill` use it, of 40 to "
-            "300 px with rectangles of 1 to 100 px in random places"
+            "300 px with rectangles of 1 to 50 px in random places"
         )
         yield _watched("5 endurance, fills", what, process, done, fills)
 
