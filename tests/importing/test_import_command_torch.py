@@ -52,7 +52,7 @@ def test_what_is_written_loads_as_what_was_imported(written):
 
 
 def test_training_starts_from_it(written, tiny_config, tmp_path, monkeypatch):
-    """With the options that the command prints, in the phase that updates all networks."""
+    """With the options that the command prints."""
     output, said = written[2:]
     options = said.partition("to train from it: glcic-jax train ")[2].split()
     monkeypatch.setattr(sys, "argv", ["glcic-jax train", "--workdir", "x", *options])
@@ -62,7 +62,7 @@ def test_training_starts_from_it(written, tiny_config, tmp_path, monkeypatch):
     config = dataclasses.replace(
         replace(tiny_config, loop={"validate_every": 3}),
         model=model,
-        phases=PhaseConfig(0, 0, 1),
+        phases=PhaseConfig(1, 0, 0),
         initial=printed.initial,
     )
     config = replace(config, optimizer={"learning_rate": 1e-6, "warmup_steps": 0})
