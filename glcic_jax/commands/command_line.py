@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import tyro
@@ -46,10 +47,29 @@ def parse(kind: type[Arguments], **options: Any) -> Arguments:
         kind: the dataclass of arguments.
         options: passed on to `tyro.cli`.
 
+    Returns:
+        The arguments; a `~` at the start of a path is the home directory, which a shell only says
+        itself where nothing stands before it.
+
     Raises:
         UserError: the command line does not fit `kind`.
     """
-    return plainly(lambda: tyro.cli(kind, **options))
+    return _at_home(plainly(lambda: tyro.cli(kind, **options)))
+
+
+def _at_home(value: Any) -> Any:
+    """A value, or all inside it, with `expanduser` of each path."""
+    if isinstance(value, Path):
+        with contextlib.suppress(RuntimeError):  # nobody knows that user's home
+            return value.expanduser()
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple(map(_at_home, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+        changed = {name: _at_home(inside) for name, inside in fields.items()}
+        if any(changed[name] is not inside for name, inside in fields.items()):
+            return dataclasses.replace(value, **changed)
+    return value
 
 
 def run(main: Callable[[], None]) -> None:

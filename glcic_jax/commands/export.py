@@ -79,7 +79,7 @@ def main() -> None:
     write_generator(form, arguments.output, source, arguments.levels)
     size = arguments.output.stat().st_size / 1e6
     steps = source.notes.get("step")
-    listed = steps if isinstance(steps, list) else [] if steps is None else [steps]
+    listed = [one for one in (steps if isinstance(steps, list) else [steps]) if one is not None]
     step = f", step {', '.join(map(str, listed))}" if listed else ""
     print(f"{arguments.output}: {size:.1f} MB{step}")
 

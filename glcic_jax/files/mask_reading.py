@@ -73,6 +73,26 @@ def read_mask(
     return np.ascontiguousarray(hole), line
 
 
+def read_sources(
+    source: str | Path | BinaryIO | Any, photograph: Any, max_pixels: int | None = None
+) -> np.ndarray:
+    """Where a mask allows texture to be copied from: bool source_HxW; arguments as of `read_mask`.
+
+    Raises:
+        UserError: what can't be read, is no mask, has another shape, or allows nothing.
+    """
+    try:
+        name, allowed, _ = _shown_hole(source, photograph, None, 0, max_pixels)
+        allowed, _ = _resized(allowed, _size(photograph), name)
+    except UserError as error:
+        raise UserError(f"source mask: {error}") from error
+    if not allowed.any():
+        raise UserError(
+            f"source mask: {name} is black all over; white is where texture may be copied from"
+        )
+    return np.ascontiguousarray(allowed)
+
+
 def _shown_hole(
     source: Any, photograph: Any, colour: str | None, tolerance: int, max_pixels: int | None
 ) -> tuple[str, np.ndarray, str]:

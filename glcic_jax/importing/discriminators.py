@@ -96,7 +96,7 @@ def _view(where: str, arrays: Mapping[str, np.ndarray], prefix: str, halvings: i
     first, last = (arrays[f"{prefix}.conv{n}.weight"].shape for n in (1, halvings))
     dense = f"{prefix}.linear{halvings + 1}.weight"
     shape = arrays[dense].shape
-    if len(first) != 4 or len(last) != 4 or len(shape) != 2:
+    if len(first) != 4 or len(last) != 4 or len(shape) != 2 or 0 in (*first, *last, *shape):
         raise UserError(
             f"{where}: {prefix}.conv1.weight has shape {first}, {dense} {shape}; expected such as "
             "(64, 3, 5, 5) and (1024, 8192)"

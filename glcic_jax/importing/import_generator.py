@@ -70,7 +70,8 @@ def import_generator(path: str | Path, config: str | Path | None = None) -> tupl
     """
     devices.refuse_after_fork()
     devices.keep_compiled_programs()
-    imported = read_generator(Path(path).expanduser(), None if config is None else Path(config))
+    settings = None if config is None else Path(config).expanduser()
+    imported = read_generator(Path(path).expanduser(), settings)
     return imported.generator, imported.variables
 
 
@@ -135,7 +136,7 @@ def _mean_and_size(
 def _read_settings(path: Path, otherwise: int) -> tuple[np.ndarray, int]:
     """The entries `mpv` and, if it is a side that can be trained with, `cn_input_size`."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,23 +12,8 @@ import numpy as np
 
 from glcic_jax.errors import UserError
 
-_REFUSED = (
-    OSError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    UnicodeDecodeError,
-    OverflowError,
-    MemoryError,
-    ImportError,
-)
-"""What `torch.load` raises where a file is damaged, something else, or has code in it."""
+_REFERENCE = re.compile(r"GLOBAL ([\w.]+)|function call to ([\w.]+)")
+"""How PyTorch names what a file would have it import."""
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
@@ -51,13 +36,14 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} is a file of PyTorch, which is not installed: pip install 'glcic-jax[torch]'"
         ) from error
+    _require_whole(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except _REFUSED as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # of many kinds, where a file is damaged, another, or has code in it
+        refers = _REFERENCE.search(str(error))
+        what = f"it refers to {refers[1] or refers[2]}" if refers else "or it is damaged"
         raise UserError(
-            f"{path} is not a file of tensors alone that torch.save wrote, or it is damaged; what "
-            f"else it holds was not run ({first})"
+            f"{path} is not a state dict that torch.save wrote, {what}; nothing in it was run"
         ) from error
     tensors = _state_dict(found)
     if not tensors:
@@ -72,6 +58,27 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         for name, tensor in tensors.items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def _require_whole(path: Path) -> None:
+    """PyTorch itself does not look at the checksums of a file."""
+    try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                return
+            with zipfile.ZipFile(file) as archive:
+                names, damaged = archive.namelist(), archive.testzip()
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror or error}") from error
+    except Exception as error:  # as many kinds as there are ways to damage a ZIP file
+        raise UserError(f"{path} is damaged ({type(error).__name__})") from error
+    if damaged is not None:
+        raise UserError(f"{path} is damaged: its part {damaged} is not what was written")
+    if any(name.endswith(".npy") for name in names):
+        raise UserError(
+            f"{path} is a file of NumPy's, not of PyTorch's; a generator that glcic-jax wrote "
+            "needs no import"
+        )
 
 
 def _state_dict(found: Any) -> dict[str, Any] | None:
@@ -89,13 +96,22 @@ def _state_dict(found: Any) -> dict[str, Any] | None:
 
 
 def _array(path: Path, name: str, tensor: Any) -> np.ndarray:
+    if not tensor.is_floating_point():
+        raise UserError(f"{path}: {name} holds {tensor.dtype}; expected floating-point numbers")
     try:
         return tensor.detach().float().numpy()
-    except _REFUSED as error:
-        raise UserError(f"{path}: {name} is no plain array of numbers ({error})") from error
+    except (RuntimeError, TypeError, NotImplementedError, MemoryError) as error:
+        raise UserError(f"{path}: {name} is no plain array of numbers") from error
 
 
 def _described(found: Any) -> str:
+    import torch
+
     if isinstance(found, Mapping):
-        return f"a dictionary with {', '.join(map(repr, list(found)[:3])) or 'nothing in it'}"
+        others = [
+            name
+            for name, value in found.items()
+            if not (isinstance(name, str) and isinstance(value, torch.Tensor))
+        ]
+        return f"a dictionary with {', '.join(map(repr, others[:3])) or 'nothing in it'}"
     return type(found).__name__

@@ -29,6 +29,10 @@ _LAYERS = {
 _ORDERS: dict[Normalisation, str] = {"before_relu": r"(cnr)+cs", "after_relu": r"(crn)+cs"}
 
 
+_MOST_LAYERS, _MOST_DEEP = 1000, 20
+"""Modules in a file, counted as often as they stand somewhere, and in each other."""
+
+
 class Torch7Network(NamedTuple):
     """What a file says of a network.
 
@@ -65,7 +69,11 @@ def read_torch7_network(where: str, data: bytes) -> Torch7Network:
     model = found.get("model") if isinstance(found, dict) else found
     if not isinstance(model, Object):
         raise UserError(f"{where} is a file of Torch 7 without a network in its entry 'model'")
-    layers = list(_flat(where, model))
+    layers: list[tuple[str, Object]] = []
+    for visited, found_layer in enumerate(_flat(where, model, 0)):
+        if visited > _MOST_LAYERS:
+            raise UserError(f"{where} holds another network: it has over {_MOST_LAYERS} layers")
+        layers += [found_layer] if found_layer[0] else []
     order = "".join(letter for letter, _ in layers)
     fitting = [name for name, pattern in _ORDERS.items() if re.fullmatch(pattern, order)]
     if not fitting:
@@ -97,19 +105,32 @@ def require_steps_of(
             )
 
 
-def _flat(where: str, module: Object) -> Iterator[tuple[str, Object]]:
-    """All layers inside a module, in order, with their letters."""
+def _flat(where: str, module: Object, depth: int) -> Iterator[tuple[str, Object]]:
+    """All modules inside a module and itself, in order, with their letters; "" says nothing.
+
+    One may stand in several places, or inside itself: that ends by their number or their depth.
+    """
+    kind = module.kind.removeprefix("nn.").removeprefix("cudnn.")
     inner = module.fields.get("modules")
-    if isinstance(inner, dict):
+    if isinstance(inner, dict) and kind == "Sequential" and depth < _MOST_DEEP:
+        yield "", module
         for number in sorted(key for key in inner if isinstance(key, int)):
             if isinstance(inner[number], Object):
-                yield from _flat(where, inner[number])
+                yield from _flat(where, inner[number], depth + 1)
         return
-    letter = _LAYERS.get(module.kind.removeprefix("nn.").removeprefix("cudnn."))
-    if letter is None:
+    letter = _LAYERS.get(kind)
+    if letter is None or isinstance(inner, dict):
         raise UserError(f"{where} holds another network: it has a layer {module.kind!r}")
-    if letter:
-        yield letter, module
+    fault = _fault(letter, module.fields)
+    if fault:
+        raise UserError(f"{where} holds another network: {module.kind!r} with {fault}")
+    yield letter, module
+
+
+def _fault(letter: str, fields: dict[Any, Any]) -> str:
+    """An option of a layer that changes what it computes, and that this package's have not."""
+    names = {"c": ("adjH", "adjW"), "r": ("threshold", "val")}.get(letter, ())
+    return ", ".join(f"{name} {fields[name]}" for name in names if fields.get(name, 0) != 0)
 
 
 def _collect(
@@ -149,7 +170,8 @@ def _kernel(fields: dict[Any, Any]) -> Any:
     shape = [fields.get(name, 0) for name in ("nOutputPlane", "nInputPlane", "kH", "kW")]
     if not isinstance(weight, np.ndarray) or weight.ndim != 2:
         return weight
-    fits = all(isinstance(n, int) for n in shape) and math.prod(shape) == weight.size
+    whole = all(isinstance(n, int) and n > 0 for n in shape)
+    fits = whole and math.prod(shape) == weight.size
     return weight.reshape(shape) if fits else weight
 
 
@@ -172,4 +194,5 @@ def _mean(found: Any) -> np.ndarray | None:
         mean = np.array(values) if all(isinstance(v, (int, float)) for v in values) else None
     if not isinstance(mean, np.ndarray) or mean.size != 3:
         return None
-    return mean.reshape(3).astype(np.float32)
+    with np.errstate(over="ignore"):  # what is not finite is refused later
+        return mean.reshape(3).astype(np.float32)

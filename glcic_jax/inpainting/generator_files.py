@@ -147,14 +147,18 @@ def _read(file: IO[bytes], name: str, *, is_ours: bool = False) -> tuple[Config,
     """`is_ours`: tests hold the package's own files to their networks, which takes 0.2 s."""
     refused = f"{name} is not a generator that glcic-jax export wrote"
     if not (zipfile.is_zipfile(file) or _begins_with_a_header(file)):
-        raise UserError(f"{refused}: it is no .npz file, nor a .safetensors file")
+        raise UserError(
+            f"{refused}: it is no .npz file, nor a .safetensors file, or it is damaged. Files of "
+            "other programs are read by glcic-jax import"
+        )
     try:
         arrays, saved, _ = _stored(file)
         variables = flax.traverse_util.unflatten_dict(
             {key: jnp.asarray(_as_float32(key, value)) for key, value in arrays.items()}, sep="/"
         )
     except UNREADABLE as error:
-        raise UserError(f"{refused} ({error})") from error
+        other = "; files of other programs are read by glcic-jax import"
+        raise UserError(f"{refused} ({error}){other}") from error
     try:
         config = from_json(saved)
         check_run(config)

@@ -103,6 +103,8 @@ def find_generator(source: str | Path, checkpoint: Which = "best") -> tuple[Conf
         return run.config, run.generator, run.variables
     if path.is_file():
         return load_file(path)
+    if path.suffix in (".npz", ".safetensors"):
+        raise UserError(f"{source} does not exist")
     if path.name != str(source):  # a path, not a name
         load_config(path)  # raises
     return load_pretrained(str(source))

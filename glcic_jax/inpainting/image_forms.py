@@ -109,7 +109,10 @@ def usable_sources(
     """
     usable = ~np.asarray(missing(image_BxHxWxC, mask_BxHxWx1))
     if sources is not None:
-        allowed = np.asarray(as_batch(images, sources)[1])
+        try:
+            allowed = np.asarray(as_batch(images, sources)[1])
+        except UserError as error:
+            raise UserError(f"sources: {error}") from error
         if not np.isin(allowed, (0, 1)).all():
             raise UserError(f"sources: {_mask_complaint(allowed)}")
         usable &= allowed[..., 0] == 1
@@ -131,11 +134,13 @@ def _mask_complaint(mask: np.ndarray) -> str:
     low, high = values[0], values[-1]
     if low >= 0 and high <= 1:
         # Its middle, where all values lie on one side of a half: else nothing or all were a hole.
-        middle = 0.5 if low <= 0.5 < high else (low + high) / 2
+        middle = 0.5 if low <= 0.5 < high else (low + high) / (4 if low == high else 2)
         return f"{said}. For a soft mask from 0 to 1 pass `mask > {middle:.3g}`"
     if low >= 0 and high <= 255:
         # The middle between what is there: 127 of 0 and 255, but 1 of 0 and 2.
-        return f"{said}. For a mask of these values pass `mask > {(high - low) // 2 + low}`"
+        # Of one value alone, half of it: it is the hole everywhere.
+        middle = high // 2 if low == high else (high - low) // 2 + low
+        return f"{said}. For a mask of these values pass `mask > {middle}`"
     return f"{said}. Compare it with a threshold of yours, as in `mask > threshold`"
 
 

@@ -84,7 +84,7 @@ def inpaint_fn(
     images_4d, masks_4d = as_batch(images, masks)
     _check_size(generator, images_4d.shape)
     is_traced = isinstance(images, jax.core.Tracer) or isinstance(masks, jax.core.Tracer)
-    _check_options(generator, blend=blend, texture=bool(texture), is_traced=is_traced)
+    _check_options(generator, blend=blend, texture=texture, is_traced=is_traced)
     if is_traced:
         whole = _inpaint_whole(generator, variables, jnp.asarray(images_4d), jnp.asarray(masks_4d))
         return cast(Array, whole.reshape(images.shape))
@@ -107,7 +107,11 @@ def _check_model(generator: Any, variables: Any) -> None:
         )
 
 
-def _check_options(generator: Generator, *, blend: bool, texture: bool, is_traced: bool) -> None:
+def _check_options(
+    generator: Generator, *, blend: bool, texture: bool | Literal["auto"], is_traced: bool
+) -> None:
+    if not (isinstance(texture, (bool, np.bool_)) or texture == "auto"):
+        raise UserError(f'texture is {texture!r}; expected True, False or "auto"')
     if blend and (is_traced or generator.layers() is None):
         raise UserError(
             "a fill can't be blended inside jit, or if a context encoder made it; leave blend out"

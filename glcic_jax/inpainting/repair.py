@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 import numpy as np
 
 from glcic_jax.errors import UserError
-from glcic_jax.files.mask_reading import read_mask
+from glcic_jax.files.mask_reading import read_mask, read_sources
 from glcic_jax.files.photograph_files import (
     Photograph,
     encode,
@@ -229,7 +229,7 @@ def copying_from(
 ) -> Fill:
     """A fill that copies texture from parts of a photograph only; arguments as of
     `fill_photograph`."""
-    sources, _ = read_mask(source_mask, opened.photograph.image, max_pixels=max_pixels)
+    sources = read_sources(source_mask, opened.photograph.image, max_pixels)
     return functools.partial(fill, sources=sources)
 
 

@@ -28,6 +28,11 @@ def test_the_ending_says_the_format_and_files_are_read_again(monkeypatch, capsys
     run(monkeypatch, weights, "--to", "onnx", "--levels", 0, "--output", graph)
     inputs = onnxruntime.InferenceSession(graph).get_inputs()
     assert [value.name for value in inputs] == ["image", "mask"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # A shell leaves this one as it is.
+    run(monkeypatch, weights, "~/x.safetensors", "--output=~/mean.npz")
+    assert (tmp_path / "mean.npz").is_file()
+    assert "MB\n" in capsys.readouterr().out, "the steps of neither are known"
     before = graph.read_bytes()
     run(monkeypatch, weights, "--to", "onnx", "--output", graph, "--overwrite")
     assert graph.read_bytes() != before
@@ -45,6 +50,8 @@ def test_the_ending_says_the_format_and_files_are_read_again(monkeypatch, capsys
         (("photographs", "--output", "x.onnx", "--levels", "11"), "must lie between 0 and 10"),
         (("--output", "x.onnx"), "name a generator"),
         (("there.onnx", "--output", "x.onnx"), "is not a generator that glcic-jax export wrote"),
+        (("there.onnx", "--output", "x.onnx"), "are read by glcic-jax import"),
+        (("none.npz", "--output", "x.onnx"), "none.npz does not exist"),
         (("photograph", "--output", "x.onnx"), "no pretrained generator 'photograph'"),
         (("photographs", "cifar100", "--output", "x.npz"), "photographs has another network than"),
     ],

@@ -11,6 +11,7 @@ import skimage.data
 from PIL import Image
 
 from glcic_jax import UserError, read_mask
+from glcic_jax.files.mask_reading import read_sources
 
 HOLE = np.zeros((40, 60), bool)
 HOLE[10:20, 15:45] = True
@@ -262,3 +263,20 @@ def test_what_is_no_mask_is_refused(tmp_path, photo, number):
         read_mask(source, options.pop("photograph", None), **options)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 330
+
+
+def test_where_texture_may_be_copied_from():
+    """White says where, all of it too; a source mask that allows nothing is none."""
+    shape = (20, 30)
+    assert read_sources(np.full(shape, 255, np.uint8), shape).all()
+    half = np.zeros(shape, np.uint8)
+    half[:, 16:] = 255
+    np.testing.assert_array_equal(read_sources(half, shape), half > 0)
+    np.testing.assert_array_equal(read_sources(half[::2, ::2], shape), half > 0)
+    for wrong, message in (
+        (np.zeros(shape, np.uint8), "source mask: the mask is black all over"),
+        (half[:9], "source mask: .*20"),
+        ("nowhere.png", "source mask: nowhere.png"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_sources(wrong, shape)

@@ -190,7 +190,7 @@ def bad_files(folder):
     yield "generator", "holds no discriminators that can be imported"
     yield "negative", "model_gd.bn1.running_var has negative values"
     yield "half", "or it is damaged"
-    yield "code", "what else it holds was not run"
+    yield "code", "nothing in it was run"
     yield "missing", "No such file"
 
 

@@ -15,6 +15,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from foreign_networks import MEAN, Centred, NormalisedLast, as_trained  # noqa: E402
 from torch7_files import Module, as_torch7, to_bytes  # noqa: E402
 
+from glcic_jax.errors import UserError  # noqa: E402
+from glcic_jax.importing.state_dicts import read_state_dict  # noqa: E402
+
 COMMAND = "glcic_jax.commands.import_generator"
 
 
@@ -66,6 +69,15 @@ STATES = {
     ),
     "discriminators": (lambda: {"model_ld.conv1.weight": torch.zeros(3)}, "holds discriminators"),
     "no tensors": (lambda: {"steps": 3}, "no state dict, tensors by name, but a dictionary with"),
+    "one that is no tensor": (lambda: state() | {"epoch": 3}, "but a dictionary with 'epoch';"),
+    "complex": (
+        lambda: changed(conv7__bias=torch.zeros(16, dtype=torch.complex64)),
+        r"conv7\.bias holds torch\.complex64; expected floating",
+    ),
+    "whole numbers": (
+        lambda: changed(conv7__bias=torch.zeros(16, dtype=torch.int8)),
+        r"conv7\.bias holds torch\.int8",
+    ),
 }
 
 
@@ -98,7 +110,10 @@ def test_code_is_not_run(refused, tmp_path):
     path, trace = tmp_path / "model_cn", tmp_path / "trace"
     for content in (Code(trace), state() | {"conv1.bias": Code(trace)}):
         torch.save(content, path)
-        assert "not a file of tensors alone" in refused(path)
+        message = refused(path)
+        assert "no state dict" in message or "is not a state dict that torch.save wrote" in message
+        assert "nothing in it was run" in message
+        assert "weights_only" not in message, "PyTorch's own advice is to run it"
         assert not trace.exists()
     torch.load(path, weights_only=False)
     assert trace.exists(), "this reader would have run it"
@@ -110,9 +125,31 @@ def test_damaged_files(refused, tmp_path):
     sound = path.read_bytes()
     for content in (sound[: len(sound) // 2], b"", b"text", b"PK\x03\x04" + bytes(99)):
         path.write_bytes(content)
-        assert "not a file of tensors alone" in refused(path)
+        assert "is not a state dict that torch.save wrote, or it is damaged" in refused(path)
+    np.savez(path.with_suffix(".npz"), a=np.zeros(3))
+    assert "needs no import" in refused(path.with_suffix(".npz"))
     assert "can't be read: No such file" in refused(tmp_path / "none")
     assert "can't be read: Is a directory" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("is_zip", [True, False], ids=["ZIP", "older"])
+def test_a_flipped_bit_is_refused_or_does_not_matter_to_the_reader(is_zip, tmp_path):
+    """A ZIP file has checksums; in the older form some bits of numbers can change unseen."""
+    path = tmp_path / "model_cn"
+    torch.save(state(), path, _use_new_zipfile_serialization=is_zip)
+    sound, draw, read = path.read_bytes(), np.random.default_rng(0), 0
+    for place in draw.integers(0, len(sound) if is_zip else 5000, 200):
+        content = bytearray(sound)
+        content[place] ^= 1 << draw.integers(8)
+        path.write_bytes(content)
+        try:
+            found = read_state_dict(path)
+        except UserError:
+            continue
+        read += 1
+        if is_zip:
+            assert all((found[name] == state()[name].numpy()).all() for name in found)
+    assert read < (30 if is_zip else 200)
 
 
 def test_files_of_torch_7(refused, tmp_path):
@@ -131,10 +168,37 @@ def test_files_of_torch_7(refused, tmp_path):
         path.write_bytes(to_bytes(table))
         assert message in refused(path), place
         modules[place] = kept
+    for place, fields, message in (
+        (37, {"adjH": 1, "adjW": 1}, "with adjH 1, adjW 1"),
+        (3, {"threshold": 0.5}, "with threshold 0.5"),
+        (1, {"weight": np.zeros((4, 100)), "nOutputPlane": -4, "nInputPlane": -4}, "0.0.weight"),
+    ):
+        kept = modules[place]
+        modules[place] = Module(kept.kind, **kept | fields)
+        path.write_bytes(to_bytes(table))
+        assert message in refused(path), place
+        modules[place] = kept
+    parallel = Module("nn.ParallelTable", modules=modules)
+    path.write_bytes(to_bytes(table | {"model": parallel}))
+    assert "it has a layer 'nn.ParallelTable'" in refused(path)
     path.write_bytes(to_bytes(table | {"model": Module("nn.Linear")}))
     assert "it has a layer 'nn.Linear'" in refused(path)
     path.write_bytes(to_bytes({"mean": 3}))
     assert "without a network" in refused(path)
+
+
+def test_chains_that_never_end_are_refused(refused, tmp_path):
+    """One that holds itself, and forty that each hold the next one twice."""
+    path = tmp_path / "net.t7"
+    endless = Module("nn.Sequential", modules={})
+    endless["modules"][1] = endless
+    path.write_bytes(to_bytes({"model": endless}))
+    assert "it has a layer 'nn.Sequential'" in refused(path)
+    chain = Module("nn.Identity")
+    for _ in range(18):
+        chain = Module("nn.Sequential", modules={1: chain, 2: chain})
+    path.write_bytes(to_bytes({"model": chain}))
+    assert "it has over 1000 layers" in refused(path)
 
 
 def test_a_tensor_that_says_more_than_it_has_is_refused(refused, tmp_path):

@@ -173,7 +173,7 @@ def wrong_inputs():
         "mask size": (image, np.zeros((16, 12)), r"shape \(16, 12\).*expected a mask of shape"),
         "one mask for a batch": (batch, hole, r"expected a mask of shape \(2, 16, 16\)"),
         "0/255": (image, hole + np.eye(16, dtype=np.uint8) * 255, r"values 0, 255.*mask > 127"),
-        "soft mask": (image, np.full((16, 16), 0.5), r"values 0\.5.*`mask > 0\.5`"),
+        "soft mask": (image, np.full((16, 16), 0.5), r"values 0\.5.*`mask > 0\.25`"),
         "NaN mask": (image, np.full((16, 16), np.nan), "values nan.*no numbers"),
         "signed mask": (image, np.eye(16) - 2, r"values -2\.0, -1\.0.*threshold of yours"),
         "full mask": (image, full, "mask of image 0 is 1 everywhere"),

@@ -220,5 +220,10 @@ def test_the_public_function_takes_sources_and_refuses_what_leaves_none():
     np.testing.assert_array_equal(found, textured(plain, mask, left))
     with pytest.raises(UserError, match="leave no known pixel to copy texture from"):
         inpaint_fn(*model, photo, mask, texture=True, sources=mask)
+    for wrong in ("on", "off", 2, None):
+        with pytest.raises(UserError, match=r"texture is .*; expected True, False or"):
+            inpaint_fn(*model, photo, mask, texture=wrong)
+    with pytest.raises(UserError, match="sources: masks has shape"):
+        inpaint_fn(*model, photo, mask, texture=True, sources=mask[:9])
     with pytest.raises(UserError, match="sources: the mask has the values"):
         inpaint_fn(*model, photo, mask, texture=True, sources=np.full(mask.shape, 7))
