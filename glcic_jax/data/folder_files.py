@@ -9,6 +9,8 @@ validation, a tenth for testing, the rest for training, the same on every machin
 from __future__ import annotations
 
 import collections
+import contextlib
+import contextvars
 import hashlib
 import logging
 import os
@@ -35,6 +37,19 @@ DIRECTORIES = {
 
 _log = logging.getLogger("glcic_jax")
 _told: set[tuple[str, str]] = set()
+_walked: contextvars.ContextVar[dict[str, list[str]] | None] = contextvars.ContextVar(
+    "walked", default=None
+)
+
+
+@contextlib.contextmanager
+def one_walk() -> Iterator[None]:
+    """Inside, each folder is walked once, however many splits of it are listed."""
+    token = _walked.set({})
+    try:
+        yield
+    finally:
+        _walked.reset(token)
 
 
 def list_images(root: str) -> list[str]:
@@ -45,6 +60,15 @@ def list_images(root: str) -> list[str]:
     Raises:
         UserError: the folder does not exist, is a file, or has no images.
     """
+    walked = _walked.get()
+    if walked is None:
+        return _walk(root)
+    if root not in walked:
+        walked[root] = _walk(root)
+    return list(walked[root])
+
+
+def _walk(root: str) -> list[str]:
     if not os.path.isdir(root):
         what = "is a file" if os.path.exists(root) else "does not exist"
         raise UserError(f"folder:{root} {what}; give a directory with images")

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from glcic_jax.config.saved import to_json
 from glcic_jax.config.settings import Config, Phase, phase_of, total_steps
+from glcic_jax.data.folder_files import one_walk
 from glcic_jax.data.mask_folder import open_masks
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
 from glcic_jax.data.sources import ImageSet, open_evaluation
@@ -70,9 +71,11 @@ def train(workdir: Path, config: Config, *, extend: bool = False) -> None:
     jobs.together(lambda: check_workdir(workdir, config, extend=extend))
     extended = jobs.together(lambda: check_extension(workdir, config)) if extend else ""
     check_shared(workdir)
-    validation_images = jobs.together(lambda: open_evaluation(config, "validation"))
-    cover_NxSxS = open_masks(config)
-    with jobs.together(lambda: open_training(config)) as training_data:
+    with one_walk():
+        validation_images = jobs.together(lambda: open_evaluation(config, "validation"))
+        opened = jobs.together(lambda: open_training(config))
+    with opened as training_data:
+        cover_NxSxS = open_masks(config)
         require_same([validation_images])
         training_data.require_same()
         initial = None

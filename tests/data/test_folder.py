@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import os
 import pickle
 import time
 
@@ -16,7 +17,7 @@ from glcic_jax.data import folder as folder_module
 from glcic_jax.data.crops import CropDraw, CropSettings
 from glcic_jax.data.folder import Folder, read_crop
 from glcic_jax.data.folder import read_whole as read_scaled
-from glcic_jax.data.folder_files import paths_of_split, split_paths
+from glcic_jax.data.folder_files import one_walk, paths_of_split, split_paths
 from glcic_jax.errors import UserError
 
 SETTINGS = CropSettings(image_size=16, min_scale=1.0, max_scale=2.0)
@@ -357,3 +358,22 @@ def test_choosing_a_split_takes_linear_time():
         return min(taken)
 
     assert seconds(20_000) / seconds(2_000) < 45
+
+
+def test_all_splits_of_a_run_come_from_one_walk(tmp_path, monkeypatch):
+    """Outside, a folder is looked at again, as its files may be others by then."""
+    touch(tmp_path, "train/a.jpg", "val/b.jpg")
+    walk, walks = os.walk, []
+
+    def counted(top, **options):
+        walks.append(top)
+        return walk(top, **options)
+
+    monkeypatch.setattr(os, "walk", counted)
+    with one_walk():
+        assert split_paths(str(tmp_path), "train") == ["train/a.jpg"]
+        assert split_paths(str(tmp_path), "validation") == ["val/b.jpg"]
+        assert len(walks) == 1
+    touch(tmp_path, "train/c.jpg")
+    assert split_paths(str(tmp_path), "train") == ["train/a.jpg", "train/c.jpg"]
+    assert len(walks) == 2
