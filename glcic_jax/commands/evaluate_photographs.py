@@ -43,6 +43,8 @@ class Arguments:
     """Start of the random holes."""
     report: Path | None = None
     """Directory for a page, results.json and a sheet of pictures of each kind of hole."""
+    pictures: Annotated[int, Range(1, 100)] = 6
+    """Photographs on each sheet, from the first."""
 
 
 def main() -> None:
@@ -72,6 +74,6 @@ def main() -> None:
         scores[kind] = photographs.score(photos, methods, kind, arguments.seed, features)
         print_rows(scores[kind], kind)
         if arguments.report is not None:
-            write_sheet(arguments.report, photos, methods, kind, arguments.seed)
+            write_sheet(arguments.report, photos, methods, kind, arguments.seed, arguments.pictures)
             about = f"{len(photos.paths)} photographs of {arguments.images}, seed {arguments.seed}"
             print(write_report(arguments.report, scores, about))

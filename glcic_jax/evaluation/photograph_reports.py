@@ -24,7 +24,6 @@ from glcic_jax.imaging.sheets import draw_sheet
 from glcic_jax.imaging.values import SHOWN_HOLE, blank
 from glcic_jax.runtime.files import replace_file
 
-_SHOWN = 6
 _VERSION = 2
 """Of results.json; 1 had neither detail nor features."""
 _STYLE = """
@@ -159,6 +158,7 @@ def write_sheet(
     methods: Mapping[str, Fill],
     kind: str,
     seed: int,
+    most: int = 6,
 ) -> None:
     """Write `holes-<kind>.png`: the surroundings of the first holes, completed by each method.
 
@@ -168,6 +168,7 @@ def write_sheet(
         methods: by name.
         kind: of the holes.
         seed: of the holes.
+        most: photographs on the sheet.
     """
     rows: dict[str, list[np.ndarray]] = {}
     for index, photo in enumerate(photos):
@@ -181,7 +182,7 @@ def write_sheet(
         for name, image in (shown | {"original": photo}).items():
             part = image[corner[0] : corner[0] + _SIDE, corner[1] : corner[1] + _SIDE]
             rows.setdefault(name, []).append(part)
-        if len(rows["input"]) == _SHOWN:
+        if len(rows["input"]) == most:
             break
     if rows:
         sheet = draw_sheet({name: np.stack(parts) for name, parts in rows.items()})

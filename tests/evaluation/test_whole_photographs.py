@@ -92,6 +92,10 @@ def test_a_sheet_shows_every_method(photos, tmp_path):
     with Image.open(tmp_path / "holes-24.png") as sheet:
         assert sheet.height >= 3 * 192
         assert sheet.width >= 2 * 192
+    width = sheet.width
+    write_sheet(tmp_path, photos, methods, "24", 0, most=1)
+    with Image.open(tmp_path / "holes-24.png") as sheet:
+        assert sheet.width < width - 190
 
 
 @pytest.mark.parametrize(
