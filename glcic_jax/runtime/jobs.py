@@ -128,8 +128,10 @@ def job(
         yield
         jax.distributed.shutdown()
     except BaseException as error:
-        if isinstance(error, jax.errors.JaxRuntimeError):
-            time.sleep(3 * _GRACE_SECONDS)  # if it is for the loss of another, that is told now
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            # If it is for the loss of another, that is told now. Gloo raises a plain ValueError
+            # where the other one goes in the middle of an exchange.
+            time.sleep(3 * _GRACE_SECONDS)
         leaving.set()
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         ties.tell(f"process {ties.own_index} stopped: {reason}")

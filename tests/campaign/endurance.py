@@ -23,10 +23,13 @@ FILLS = """
     from tests.campaign.threads import make_fill
     give_back_large_blocks()
     generator, variables = load_generator("photographs")
+    status = open("/proc/self/status")
     for number in range(int(sys.argv[1])):
         inpaint_fn(generator, variables, *make_fill(number, (40, 300), 50))
+        status.seek(0)
+        resident = next(line.split()[1] for line in status if line.startswith("VmRSS"))
         with open(sys.argv[2], "a") as done:
-            done.write(f"{number + 1}\\n")
+            done.write(f"{number + 1} {resident}\\n")
 """
 
 
@@ -54,34 +57,35 @@ def run(work: Path, steps: int, fills: int) -> Iterator[Row]:
 
 
 def _watched(name: str, what: str, process: subprocess.Popen, place: Path, total: int) -> Row:
-    """Samples of resident memory from the first tenth on, against the first of them."""
+    """The resident memory in the last tenth against that in the second one, by their middles."""
     samples: list[tuple[int, int]] = []
     while process.poll() is None:
-        done, resident = _done(place), _resident(process.pid)
-        if done >= total / 10 and resident:
-            samples.append((done, resident))
+        if place.is_dir():
+            samples.append((_step(place), _resident(process.pid)))
         time.sleep(0.2)
     _, errors = process.communicate()
-    if process.returncode or len(samples) < 3:
+    if place.is_file():  # between fills, by the process itself
+        lines = [line.split() for line in place.read_text().splitlines()]
+        samples = [(int(number), int(kilobytes) * 1024) for number, kilobytes in lines]
+    done = max((number for number, _ in samples), default=0)
+    first = [size for number, size in samples if total * 0.1 <= number < total * 0.2 and size]
+    last = [size for number, size in samples if number >= total * 0.9 and size]
+    if process.returncode or not first or not last:
         print(errors[-2000:], file=sys.stderr)
-        return Row(name, what, _done(place), f"ended with {process.returncode}", 1)
-    first = samples[0][1]
-    # The middle of the last tenth, so that one save in progress is not taken for growth.
-    last = sorted(size for done, size in samples if done >= total * 0.9)
-    growth = last[len(last) // 2] / first - 1 if last else float("inf")
-    highest = max(size for _, size in samples) / first - 1
+        return Row(name, what, done, f"ended with {process.returncode}", 1)
+    start = sorted(first)[len(first) // 2]
+    growth = sorted(last)[len(last) // 2] / start - 1
+    highest = max(size for number, size in samples if number >= total * 0.1) / start - 1
     outcome = (
-        f"{first / 2**20:.0f} MiB after the first tenth, {growth:+.1%} in the last one, at most "
+        f"{start / 2**20:.0f} MiB in the second tenth, {growth:+.1%} in the last one, at most "
         f"{highest:+.1%}"
     )
-    return Row(name, what, _done(place), outcome, int(growth >= MOST_GROWTH))
+    return Row(name, what, done, outcome, int(growth >= MOST_GROWTH))
 
 
-def _done(place: Path) -> int:
-    path = place / "metrics.jsonl" if place.is_dir() else place
+def _step(workdir: Path) -> int:
     try:
-        line = path.read_text().splitlines()[-1]
-        return json.loads(line)["step"] if line.startswith("{") else int(line)
+        return json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     except (OSError, IndexError, ValueError):
         return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from .table import Row
 LONGEST_WAIT = 60.0
 """Seconds within which the process that is left must have ended."""
 STEPS = 200
+_JAXS = "another task died"
+"""What JAX says when it ends a process because another one is gone."""
 
 
 def run(work: Path, kills: int) -> Iterator[Row]:
@@ -24,7 +27,7 @@ def run(work: Path, kills: int) -> Iterator[Row]:
     cache = work / "compiled"
     _finish(_start(cache, work / "whole"), 300)
     moments = random.Random(4)
-    done, told, starts, runs, losses = 0, 0, 0, 0, 0
+    done, ours, jaxs, starts, runs, losses = 0, 0, 0, 0, 0, 0
     while done < kills:
         workdir, runs = work / f"killed{runs}", runs + 1
         ended = False
@@ -34,17 +37,26 @@ def run(work: Path, kills: int) -> Iterator[Row]:
                 done += 1
                 results = _finish(job, LONGEST_WAIT)
                 left = [result for result in results if result[0] != -signal.SIGKILL]
-                # Where it was the coordinator, JAX prints lines of its own before ours.
-                good = len(left) == 1 and left[0][0] == 1 and "\nerror: process " in left[0][1]
-                told += good
-                losses += not good
+                # Where it was the coordinator, JAX prints lines of its own before ours, and where
+                # the machine is busy it may end the process before ours is written.
+                left = [result for result in left if result[0] not in (0, 124)]
+                is_ours = len(left) == 1 and "\nerror: process " in left[0][1]
+                is_jaxs = len(left) == 1 and not is_ours and _JAXS in left[0][1]
+                ours, jaxs = ours + is_ours, jaxs + is_jaxs
+                if not (is_ours or is_jaxs):
+                    losses += 1
+                if not is_ours:
+                    print(f"after a kill: {results}", file=sys.stderr)
             else:
                 results = _finish(job, 300)
                 ended = True
                 whole = all(status == 0 for status, _ in results)
                 losses += not (whole and same_end(work / "whole", workdir))
     what = f"one of the two processes of a job of {STEPS} steps killed at random; started again"
-    outcome = f"{told} times the other one said so and ended; {runs} runs ended, bits compared"
+    outcome = (
+        f"the other one said so and ended, {ours} times by our message, {jaxs} by JAX's; {runs} "
+        "runs ended, bits compared"
+    )
     yield Row("4 job", what, done, outcome, losses)
 
 
