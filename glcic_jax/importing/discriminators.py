@@ -75,9 +75,11 @@ def _recognise(where: str, arrays: Mapping[str, np.ndarray]) -> tuple[_View, _Vi
     counts = {}
     for prefix in _PREFIXES.values():
         found = re.compile(rf"{prefix}\.conv(\d)\.weight")
-        numbers = [int(hit[1]) for hit in map(found.fullmatch, arrays) if hit]
-        # At least the five of both; six where the images have 256 pixels.
-        counts[prefix] = count = max(numbers, default=5)
+        numbers = {int(hit[1]) for hit in map(found.fullmatch, arrays) if hit}
+        count = 5  # of both, at least; six where the images have 256 pixels
+        while count + 1 in numbers:
+            count += 1
+        counts[prefix] = count
         for number in range(1, count + 1):
             names |= {f"{prefix}.conv{number}.{name}" for name in ("weight", "bias")}
             names |= {f"{prefix}.bn{number}.{name}" for name in NORM}

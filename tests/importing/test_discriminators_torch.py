@@ -177,6 +177,8 @@ def bad_files(folder):
         "thin": thin,
         "oblong": oblong,
         "generator": as_trained(NormalisedLast(4)).state_dict(),
+        "more": {**state, "model_ld.conv9.weight": torch.zeros(4, 4, 5, 5)},
+        "empty": {**state, "model_ld.conv1.weight": torch.zeros(0, 3, 5, 5)},
         "negative": {**state, "model_gd.bn1.running_var": -torch.ones(4)},
     }.items():
         torch.save(found, folder / name)
@@ -188,6 +190,8 @@ def bad_files(folder):
     yield "thin", r"model_ld.conv3.weight has shape \(16, 8, 3, 3\); expected \(16, 8, 5, 5\)"
     yield "oblong", "expected 32 times a square number"
     yield "generator", "holds no discriminators that can be imported"
+    yield "more", r"the file has model_ld\.conv9\.weight beside them"
+    yield "empty", r"model_ld\.conv1\.weight has shape \(0, 3, 5, 5\)"
     yield "negative", "model_gd.bn1.running_var has negative values"
     yield "half", "or it is damaged"
     yield "code", "nothing in it was run"
