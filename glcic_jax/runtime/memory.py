@@ -15,9 +15,8 @@ def give_back_large_blocks() -> bool:
     """Return freed blocks of 2 MB or more to the system at once, where glibc allocates them.
 
     By itself glibc keeps blocks of up to 32 MB for reuse, once such a one was freed. Fills of many
-    sizes then leave gaps that fit no later one: 500 fills of random sizes grew by 9 % after the
-    first 200, and by 2 % with this. It is for whoever owns the process: every allocation in it is
-    concerned. Variables of glibc's own (`MALLOC_MMAP_THRESHOLD_`) go before.
+    sizes then leave gaps that fit no later one. It is for whoever owns the process: every
+    allocation in it is concerned. Variables of glibc's own (`MALLOC_MMAP_THRESHOLD_`) go before.
 
     Returns:
         Whether something was set.

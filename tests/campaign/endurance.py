@@ -57,7 +57,8 @@ def run(work: Path, steps: int, fills: int) -> Iterator[Row]:
 
 
 def _watched(name: str, what: str, process: subprocess.Popen, place: Path, total: int) -> Row:
-    """The resident memory in the last tenth against that in the second one, by their middles."""
+    """The resident memory in the last tenth against that at the end of the first, by the middles
+    of as many samples as half a tenth has."""
     samples: list[tuple[int, int]] = []
     while process.poll() is None:
         if place.is_dir():
@@ -68,7 +69,7 @@ def _watched(name: str, what: str, process: subprocess.Popen, place: Path, total
         lines = [line.split() for line in place.read_text().splitlines()]
         samples = [(int(number), int(kilobytes) * 1024) for number, kilobytes in lines]
     done = max((number for number, _ in samples), default=0)
-    first = [size for number, size in samples if total * 0.1 <= number < total * 0.2 and size]
+    first = [size for number, size in samples if total * 0.05 <= number < total * 0.1 and size]
     last = [size for number, size in samples if number >= total * 0.9 and size]
     if process.returncode or not first or not last:
         print(errors[-2000:], file=sys.stderr)
@@ -77,8 +78,8 @@ def _watched(name: str, what: str, process: subprocess.Popen, place: Path, total
     growth = sorted(last)[len(last) // 2] / start - 1
     highest = max(size for number, size in samples if number >= total * 0.1) / start - 1
     outcome = (
-        f"{start / 2**20:.0f} MiB in the second tenth, {growth:+.1%} in the last one, at most "
-        f"{highest:+.1%}"
+        f"{start / 2**20:.0f} MiB at the end of the first tenth, {growth:+.1%} in the last one, "
+        f"at most {highest:+.1%}"
     )
     return Row(name, what, done, outcome, int(growth >= MOST_GROWTH))
 
