@@ -188,7 +188,7 @@ class Window(NamedTuple):
 
 
 def fill_windows(
-    hole_HxW: np.ndarray, depth: float, corner: tuple[int, int]
+    hole_HxW: np.ndarray, depth: float, corner: tuple[int, int], size: tuple[int, int]
 ) -> dict[int, list[Window]]:
     """Windows in whose tiles the harmonic fill is that of the whole image, to rounding.
 
@@ -201,25 +201,32 @@ def fill_windows(
         hole_HxW: bool, True is a hole to fill: a part of an image.
         depth: of the deepest, in pixels.
         corner: the image's row and column at which the part begins.
+        size: height and width of the whole image.
 
     Returns:
-        Windows by their side, with places in pixels of the part. Those at the image's border begin
-        there; they may end beyond it.
+        Windows by their side, a power of 2, with places in pixels of the part. Those at the image's
+        border begin there; they may end beyond it. None is larger than one that holds the image.
     """
     cell = 8
     while cell < 2 * depth:
         cell *= 2
-    small, large, margin = 4 * cell, 28 * cell, 2 * cell
+    whole = max(64, 2 ** (max(size) - 1).bit_length())
+    if whole <= 8 * cell:
+        start = (-corner[0], -corner[1])
+        return {whole: [Window(Tile(whole, *start), whole, *start)]}
+    small, margin = 4 * cell, 2 * cell
+    large = 28 * cell if whole > 32 * cell else whole
     # Tiles lie on a grid of the whole image.
     before = tuple(start % large for start in corner)
     blocks = _any_in_blocks(np.pad(hole_HxW, [(pad, 0) for pad in before]), small)
     step = large // small
-    many = _sums_of_blocks(blocks, step) > ((large + 2 * margin) / (small + 2 * margin)) ** 2
+    large_margin = 0 if large == whole else margin
+    many = _sums_of_blocks(blocks, step) > ((large + 2 * large_margin) / (small + 2 * margin)) ** 2
     covered = many.repeat(step, 0).repeat(step, 1)[: blocks.shape[0], : blocks.shape[1]]
     found = {}
-    for side, used in ((small, blocks & ~covered), (large, many)):
+    for side, around, used in ((small, margin, blocks & ~covered), (large, large_margin, many)):
         if used.any():
-            found[side + 2 * margin] = _windows(used, side, margin, corner, before)
+            found[side + 2 * around] = _windows(used, side, around, corner, before)
     return found
 
 

@@ -142,7 +142,7 @@ def _fill_smoothly(prepared: Prepared, canvas: Canvas, filled_HxWx3: np.ndarray)
         return cut(canvas.image, *place), hole, _frame(canvas, window)
 
     program = functools.partial(_harmonic, prepared.mean_pixel)
-    for side, windows in geometry.fill_windows(wanted, depth, corner).items():
+    for side, windows in geometry.fill_windows(wanted, depth, corner, canvas.size).items():
         for window, surface in in_batches(program, windows, arrays, batch_size(side)):
             _write(filled_HxWx3, wanted, window.tile, _tile_of(window, surface))
 

@@ -99,19 +99,24 @@ def test_the_box_of_a_single_pixel():
     assert geometry.hole_groups(mask, 40) == [Box(89, 0, 90, 1)]
 
 
+@pytest.mark.parametrize("size", [(0, 0), (2000, 900), (2000, 4097)])
 @pytest.mark.parametrize("corner", [(0, 0), (64, 128), (36, 4)])
 @pytest.mark.parametrize("depth", [1.0, 5.0, 30.0])
-def test_windows_of_the_fill_cover_holes_with_their_surroundings(depth, corner):
+def test_windows_of_the_fill_cover_holes_with_their_surroundings(depth, corner, size):
     mask = random_mask(3)
-    found = geometry.fill_windows(mask, depth, corner)
+    # At least as large as the part of it.
+    size = tuple(int(side) for side in np.maximum(size, np.add(corner, mask.shape)))
+    found = geometry.fill_windows(mask, depth, corner, size)
     covered = np.zeros_like(mask)
     for side, windows in found.items():
+        assert side == 64 or side < 2 * max(size)
         for window in windows:
             tile, start = window.tile, (window.top, window.left)
-            for first, begin, place in zip((tile.top, tile.left), start, corner, strict=True):
-                at_border = begin + place == 0
+            places = zip((tile.top, tile.left), start, corner, size, strict=True)
+            for first, begin, place, length in places:
+                at_border, ends_beyond = begin + place == 0, begin + place + side >= length
                 assert first - begin >= (0 if at_border else 4 * depth)
-                assert begin + side - first - tile.side >= 4 * depth
+                assert ends_beyond or begin + side - first - tile.side >= 4 * depth
                 # The grid of cells in which everything is known is that of the whole image.
                 cell = 2 ** int(np.ceil(np.log2(max(2 * depth, 8))))
                 assert (begin + place) % cell == 0
