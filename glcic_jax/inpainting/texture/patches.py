@@ -101,10 +101,12 @@ def part_bands(image_HxWx3: jax.Array, missing_HxW: jax.Array) -> Bands:
 
 
 def describe(bands: Bands) -> jax.Array:
-    """The numbers by which sources are compared: float32 (H - BLOCK + 1, W - BLOCK + 1, D)."""
+    """The numbers by which sources are compared: float32 (N, M, D), places as of `where_whole`."""
+    # The images get the cells' ends, not the numbers, which are by far the largest array.
+    ends = [(0, -(length - BLOCK + 1) % _CELL) for length in bands.image.shape[:2]]
     parts = []
     for band, places in ((bands.image, _FINE), (bands.low, _COARSE), (bands.grain, _GRAIN)):
-        taps = _taps(band, places)
+        taps = _taps(jnp.pad(band, (*ends, (0, 0))), places)
         parts += [taps.reshape(*taps.shape[:2], -1), jnp.square(taps).sum(-1)]
     return jnp.concatenate(parts, -1)
 
@@ -177,14 +179,13 @@ def costs_at(
 def nearest(
     blocks: Blocks, numbers_HxWxD: jax.Array, is_source_HxW: jax.Array, count: int
 ) -> jax.Array:
-    """The places of the cheapest sources of each block, of different cells: int32 (R, C, K, 2)."""
-    rows, columns = (-(-length // _CELL) for length in is_source_HxW.shape)
-    pad = [
-        (0, rows * _CELL - is_source_HxW.shape[0]),
-        (0, columns * _CELL - is_source_HxW.shape[1]),
-    ]
-    penalty = jnp.pad(jnp.where(is_source_HxW, 0.0, NEVER), pad, constant_values=NEVER)
-    flat = jnp.pad(numbers_HxWxD, (*pad, (0, 0))).reshape(-1, numbers_HxWxD.shape[-1])
+    """The places of the cheapest sources of each block, of different cells: int32 (R, C, K, 2).
+
+    Arguments as of `costs_at`; H and W divide by `_CELL`.
+    """
+    rows, columns = (length // _CELL for length in is_source_HxW.shape)
+    penalty = jnp.where(is_source_HxW, 0.0, NEVER)
+    flat = numbers_HxWxD.reshape(-1, numbers_HxWxD.shape[-1])
 
     def of_row(weights_CxD: jax.Array) -> jax.Array:
         cost = jnp.matmul(weights_CxD, flat.T, precision="highest")
@@ -203,11 +204,13 @@ def nearest(
 
 
 def where_whole(allowed_HxW: jax.Array) -> jax.Array:
-    """Where a block of allowed pixels begins: bool (H - BLOCK + 1, W - BLOCK + 1)."""
+    """Where a block of allowed pixels begins: bool (N, M), the H - BLOCK + 1 rows and W - BLOCK + 1
+    columns of places up to the next multiple of `_CELL`, in which there are none."""
     window = (BLOCK, BLOCK)
-    return jax.lax.reduce_window(
+    whole = jax.lax.reduce_window(
         allowed_HxW, np.True_, jax.lax.bitwise_and, window, (1, 1), "VALID"
     )
+    return jnp.pad(whole, [(0, -length % _CELL) for length in whole.shape])
 
 
 def cut_blocks(image_HxWxC: jax.Array, place: jax.Array) -> jax.Array:
