@@ -74,18 +74,31 @@ def add_texture(
             nearest known one.
 
     Returns:
-        New images the same dtype, equal outside the holes. A hole whose surroundings hold no
-        block of 16 pixels that may be copied stays as it is, which is logged as a warning.
+        New images the same dtype, equal outside the holes. A part of a hole whose surroundings hold
+        no block of 16 pixels that may be copied stays as it is, which is logged as one warning for
+        each image.
     """
     textured = image_BxHxWx3.copy()
     for image, holes, source in zip(textured, hole_BxHxW, source_BxHxW, strict=True):
         squares = _squares(holes, least_depth)
         usable = source & ~holes if squares else source
         missing = holes.copy() if squares else holes
+        without = []
         for square in squares:
-            _add_to_square(image, missing, usable, square)
+            if not _add_to_square(image, missing, usable, square):
+                without.append(square)
             # The next one goes on with what stands there now.
             square.part_of(missing)[square.hole] = False
+        if without:
+            _log.warning(
+                "%d of %d squares of holes get no texture, the first at row %d, column %d: nothing "
+                "around them that may be copied holds a square of %d pixels",
+                len(without),
+                len(squares),
+                without[0].top,
+                without[0].left,
+                BLOCK,
+            )
     return textured
 
 
@@ -118,8 +131,8 @@ def _squares(hole_HxW: np.ndarray, least_depth: int) -> list[_Square]:
 
 def _add_to_square(
     image_HxWx3: np.ndarray, missing_HxW: np.ndarray, source_HxW: np.ndarray, square: _Square
-) -> None:
-    """Texture the hole in a square, in place."""
+) -> bool:
+    """Texture the hole in a square, in place; False: nothing around it can be copied."""
     around = _AROUND[square.sizes]
     side = square.side + 2 * around
     places, inside = [], []
@@ -132,22 +145,18 @@ def _add_to_square(
     height, width = square.hole.shape
     hole[around : around + height, around : around + width] = square.hole
     source = source_HxW[rows, columns] & inside[0][:, None] & inside[1]
-    if not _holds_block(source, square.sizes):
-        _log.warning(
-            "the hole at row %d, column %d gets no texture: nothing around it that may be copied "
-            "holds a square of %d pixels",
-            square.top,
-            square.left,
-            BLOCK * square.sizes,
-        )
-        return
+    # Where no block of half the size is known, one of full size may be.
+    usable = [number for number in range(1, square.sizes + 1) if _holds_block(source, number)]
+    if not usable:
+        return False
     most = np.float32(white(image_HxWx3.dtype))
     unit = image_HxWx3[rows, columns].astype(np.float32) / most
     missing = missing_HxW[rows, columns]
-    filled = np.asarray(_texture(unit, missing, hole, source, around, square.sizes))[hole]
+    filled = np.asarray(_texture(unit, missing, hole, source, around, usable[-1]))[hole]
     if image_HxWx3.dtype.kind == "u":
         filled = np.round(filled * most)
     square.part_of(image_HxWx3)[square.hole] = filled.astype(image_HxWx3.dtype)
+    return True
 
 
 def _holds_block(source_HxW: np.ndarray, sizes: int) -> bool:

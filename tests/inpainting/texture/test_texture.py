@@ -183,12 +183,25 @@ def test_only_deep_holes_get_texture_by_themselves():
     assert (found[mask] != start[mask]).any()
 
 
-def test_surroundings_too_small_to_copy_from_are_told(caplog):
-    photo = skimage.data.chelsea()[50:100, 100:150]
-    mask = hole(photo.shape, 8, 8, 34, 34)
+def test_surroundings_too_small_to_copy_from_are_told_once(caplog):
+    photo = skimage.data.chelsea()[50:300, 100:350]
+    mask = hole(photo.shape, 8, 8, 234, 234)
     start = fill_harmonic(photo, mask)
     np.testing.assert_array_equal(textured(start, mask), start)
-    assert "gets no texture: nothing around it" in caplog.text
+    assert [record.message for record in caplog.records] == [
+        "4 of 4 squares of holes get no texture, the first at row 8, column 8: nothing around them "
+        "that may be copied holds a square of 16 pixels"
+    ]
+
+
+def test_a_very_deep_hole_is_textured_where_one_block_is_known():
+    """Of half the size no whole block is known."""
+    photo = skimage.data.chelsea()[50:178, 100:228]
+    mask = ~hole(photo.shape, 50, 50, 20, 20)
+    start = fill_harmonic(photo, mask)
+    found = textured(start, mask)
+    assert (found[30:90, 30:90] != start[30:90, 30:90]).any()
+    np.testing.assert_array_equal(found[~mask], photo[~mask])
 
 
 @pytest.mark.parametrize("seed", range(12))
