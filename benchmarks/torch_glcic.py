@@ -26,23 +26,39 @@ _SMALLEST_SIDE = 4
 
 
 class Block(nn.Module):
-    """A convolution without bias, batch normalisation and ReLU."""
+    """A convolution, batch normalisation and ReLU."""
 
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, momentum: float):
+    def __init__(
+        self,
+        conv: nn.Conv2d | nn.ConvTranspose2d,
+        momentum: float,
+        *,
+        rectifies_first: bool = False,
+    ):
         """`momentum`: share of the old running statistics that each step keeps."""
         super().__init__()
         self.conv = conv
         self.norm = nn.BatchNorm2d(conv.out_channels, eps=1e-5, momentum=1 - momentum)
+        self.rectifies_first = rectifies_first
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)), inplace=True)
+        x = self.conv(x)
+        if self.rectifies_first:
+            return self.norm(F.relu(x, inplace=True))
+        return F.relu(self.norm(x), inplace=True)
 
 
 def _convolution(
-    channels: int, features: int, size: int = 3, stride: int = 1, dilation: int = 1
+    channels: int,
+    features: int,
+    size: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    *,
+    bias: bool = False,
 ) -> nn.Conv2d:
     padding = dilation * (size // 2)
-    return nn.Conv2d(channels, features, size, stride, padding, dilation, bias=False)
+    return nn.Conv2d(channels, features, size, stride, padding, dilation, bias=bias)
 
 
 class CompletionNetwork(nn.Module):
@@ -57,6 +73,8 @@ class CompletionNetwork(nn.Module):
         self.register_buffer("mean_pixel", torch.tensor(np.float32(mean_pixel)).view(1, 3, 1, 1))
         self.encoder, self.dilated, self.decoder = (nn.ModuleDict() for _ in range(3))
         self._channels, self._momentum = 4, config.batch_norm_momentum
+        self._bias = config.convolution_bias
+        self._rectifies_first = config.normalisation == "after_relu"
         self._add(self.encoder, "entry", config.width, size=5)
         for level in range(1, config.downsamples + 1):
             self._add(self.encoder, f"down{level}", config.width * 2**level, stride=2)
@@ -69,15 +87,18 @@ class CompletionNetwork(nn.Module):
             self._add(self.decoder, name, features)
         for level in range(config.downsamples, 0, -1):
             features = config.width * 2 ** (level - 1)
-            up = nn.ConvTranspose2d(self._channels, features, 4, 2, 1, bias=False)
-            self.decoder[f"up{level}"] = Block(up, self._momentum)
+            up = nn.ConvTranspose2d(self._channels, features, 4, 2, 1, bias=self._bias)
+            self.decoder[f"up{level}"] = self._block(up)
             self._channels = features
             self._add(self.decoder, f"up{level}_conv", features // 2 if level == 1 else features)
         self.output = nn.Conv2d(self._channels, 3, 3, padding=1)
 
     def _add(self, part: nn.ModuleDict, name: str, features: int, **conv: int) -> None:
-        part[name] = Block(_convolution(self._channels, features, **conv), self._momentum)
+        part[name] = self._block(_convolution(self._channels, features, **conv, bias=self._bias))
         self._channels = features
+
+    def _block(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> Block:
+        return Block(conv, self._momentum, rectifies_first=self._rectifies_first)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """The raw output over the whole image, image_Bx3xHxW."""
@@ -208,6 +229,8 @@ def load_discriminator(network: ContextDiscriminator, variables: Variables) -> N
 def _load_blocks(blocks: Any, params: Variables, statistics: Variables) -> None:
     for name, block in blocks.items():
         _load_convolution(block.conv, params[name]["kernel"])
+        if block.conv.bias is not None:
+            _copy(block.conv.bias, params[name]["bias"])
         norm, statistic = params[f"{name}_norm"]["norm"], statistics[f"{name}_norm"]["norm"]
         _copy(block.norm.weight, norm["scale"])
         _copy(block.norm.bias, norm["bias"])

@@ -72,6 +72,9 @@ def test_dead_taps_are_no_work():
         ("benchmarks.train_step --rounds 0", "--rounds"),
         ("benchmarks.operators --calls 0", "--calls"),
         ("benchmarks.tpu --preset nonsense", "preset"),
+        ("benchmarks.time_to_quality --minutes 3 1", "--minutes"),
+        ("benchmarks.time_to_quality --preset nonsense", "nonsense"),
+        ("benchmarks.time_to_quality --classifier /no/such.npz", "/no/such.npz"),
     ],
 )
 def test_mistakes_are_one_message(call_program, command, complaint):

@@ -39,6 +39,15 @@ VARIANTS = {
         "optimizer": CONSTANT
         | {"name": "adadelta", "learning_rate": 1.0, "discriminator_learning_rate": 1.0},
     },
+    "normalised last": {
+        "model": {
+            "fill": "mean",
+            "dilated_residual": False,
+            "normalisation": "after_relu",
+            "convolution_bias": True,
+        },
+        "optimizer": CONSTANT | {"name": "adam"},
+    },
 }
 
 
@@ -122,7 +131,14 @@ def assert_close(ours, theirs, tolerance=2e-5):
 
 
 @pytest.mark.parametrize(
-    ("variant", "train"), [("photos", False), ("photos", True), ("study", False), ("paper", False)]
+    ("variant", "train"),
+    [
+        ("photos", False),
+        ("photos", True),
+        ("study", False),
+        ("paper", False),
+        ("normalised last", False),
+    ],
 )
 def test_networks_agree(pair, train):
     state, batch = pair.state, pair.torch_batch
