@@ -14,7 +14,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -30,6 +29,7 @@ from glcic_jax.data.crops import (
     square_box,
 )
 from glcic_jax.data.folder_files import split_paths
+from glcic_jax.data.folder_index import sizes_of
 from glcic_jax.errors import UserError
 from glcic_jax.files.image_opening import unlimited
 
@@ -204,8 +204,7 @@ def _readable(root: str, paths: list[str], split: str) -> tuple[list[str], list[
     Raises:
         UserError: that is more than half of them.
     """
-    with ThreadPoolExecutor(16) as pool:
-        sizes = list(pool.map(lambda path: _size(os.path.join(root, path)), paths))
+    sizes = sizes_of(root, split, paths, _size)
     wrong: dict[str, list[str]] = collections.defaultdict(list)
     kept: list[str] = []
     found: list[tuple[int, int]] = []

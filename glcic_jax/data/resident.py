@@ -33,11 +33,13 @@ def load_resident(sets: Sequence[ImageSet], image_size: int, most_bytes: int) ->
     folders = [part for part in sets if isinstance(part, Folder)]
     if len(folders) < len(sets):
         return None
-    sizes = [part.whole_size(index) for part in folders for index in range(len(part))]
-    total = sum(count_pixels(*size, smallest=image_size) for size in sizes)
-    # Pixels are counted in 32 bits.
-    if total * 3 > most_bytes or total >= 2**31:
-        return None
+    sizes, total = [], 0
+    for size in (part.whole_size(index) for part in folders for index in range(len(part))):
+        sizes.append(size)
+        total += count_pixels(*size, smallest=image_size)
+        # Pixels are counted in 32 bits.
+        if total * 3 > most_bytes or total >= 2**31:
+            return None
     with ThreadPoolExecutor() as pool:
         photos = (photo for part in folders for photo in pool.map(part.whole, range(len(part))))
         return build_pyramids(photos, sizes, image_size)

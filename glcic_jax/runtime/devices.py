@@ -17,6 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from glcic_jax.errors import UserError
+from glcic_jax.runtime.files import user_cache
 
 BATCH_AXIS = "batch"
 
@@ -42,11 +43,8 @@ def keep_compiled_programs() -> None:
     chosen = getattr(jax.config, "jax_compilation_cache_dir", None)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or chosen:
         return
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        directory = Path(base, "glcic_jax", f"programs-{_instruction_sets()}")
-        directory.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no home directory, or a read-only one: every start compiles
+    directory = user_cache(f"programs-{_instruction_sets()}")
+    if directory is None:  # every start compiles
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

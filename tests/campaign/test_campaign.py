@@ -27,9 +27,10 @@ def test_a_state_that_is_silently_another_is_counted(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
 def test_changed_files_are_read_or_refused(kind, tmp_path):
-    counts = fuzz.fuzz(kind, 2.0, tmp_path, most=150)
+    most = 8 if kind in ("npz", "safetensors") else 150
+    counts = fuzz.fuzz(kind, 120.0, tmp_path, most=most)
     assert set(counts) <= {"read", "refused"}
-    assert counts.total() > 5
+    assert counts.total() == most
 
 
 def test_the_fuzzer_counts_what_is_no_user_error(tmp_path, monkeypatch):

@@ -1,0 +1,121 @@
+"""What the files of a large folder were found to be, kept for the next start.
+
+Names are listed in seconds, but the size of a photograph stands in its file: to open a million of
+them takes minutes. The index remembers each one's height and width beside its length and the time
+of its last change, so that a file that was replaced or is new is opened again. It lies in the
+user's cache directory; without one, or with a damaged index, every file is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from glcic_jax.runtime.files import load_arrays, save_arrays, user_cache
+
+LEAST_FILES = 10_000
+"""Smaller folders are opened file by file each time, which takes a second or two."""
+
+_THREADS = 16
+_CHUNK = 256
+_FORMAT = 1
+"""Part of the index's name: an index of another format is never read."""
+
+_log = logging.getLogger("glcic_jax")
+
+Found = tuple[int, int] | str
+"""Height and width in pixels, or what is wrong with a file."""
+
+
+def sizes_of(
+    root: str, split: str, paths: Sequence[str], read: Callable[[str], Found]
+) -> list[Found]:
+    """What each file holds, opening only those that the index does not know as they are.
+
+    Args:
+        root: absolute path of the folder.
+        split: whose files these are; each split of a folder has an index of its own.
+        paths: in the folder, with / between the parts.
+        read: opens the file at an absolute path.
+    """
+    places = [os.path.join(root, path) for path in paths]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        if len(paths) < LEAST_FILES:
+            return list(pool.map(read, places))
+        parts = (places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK))
+        stamp_Nx2 = np.array([stamp for part in pool.map(_stamps, parts) for stamp in part])
+        index = _place(root, split)
+        found = _known(index, paths, stamp_Nx2)
+        unknown = [number for number, size in enumerate(found) if size is None]
+        for number, size in zip(
+            unknown, pool.map(lambda number: read(places[number]), unknown), strict=True
+        ):
+            found[number] = size
+    sizes = [size for size in found if size is not None]
+    if unknown and index is not None:
+        _save(index, paths, stamp_Nx2, sizes)
+    return sizes
+
+
+def _stamps(places: Sequence[str]) -> list[tuple[int, int]]:
+    """Length in bytes and time of the last change in nanoseconds; -1 where there is no file."""
+    stamps = []
+    for place in places:
+        try:
+            status = os.stat(place)
+            stamps.append((status.st_size, status.st_mtime_ns))
+        except OSError:
+            stamps.append((-1, -1))
+    return stamps
+
+
+def _place(root: str, split: str) -> Path | None:
+    """Where the index of a split lies; None where there is no cache directory."""
+    cache = user_cache("folders")
+    if cache is None:
+        return None
+    name = hashlib.sha256(os.fsencode(f"{root}\0{split}")).hexdigest()[:32]
+    return cache / f"{name}-{_FORMAT}.npz"
+
+
+def _known(index: Path | None, paths: Sequence[str], stamp_Nx2: np.ndarray) -> list[Found | None]:
+    """The size of each file that is as it was when it was last opened."""
+    found: list[Found | None] = [None] * len(paths)
+    if index is None or not index.exists():
+        return found
+    try:
+        with index.open("rb") as file:
+            arrays = load_arrays(file)
+        names = arrays["paths"].tobytes().decode("utf-8", "surrogateescape").split("\0")
+        sizes = arrays["sizes"].tolist()
+        before = dict(zip(names, zip(arrays["stamps"].tolist(), sizes, strict=True), strict=True))
+    except Exception as error:  # a damaged file can raise almost anything in its reader
+        _log.debug("%s: %s", index, error)
+        return found
+    for number, (path, stamp) in enumerate(zip(paths, stamp_Nx2.tolist(), strict=True)):
+        then = before.get(path)
+        if then is not None and then[0] == stamp:
+            height, width = then[1]
+            found[number] = (height, width)
+    return found
+
+
+def _save(index: Path, paths: Sequence[str], stamp_Nx2: np.ndarray, sizes: list[Found]) -> None:
+    """Only what could be read: what could not is opened again, as it may be by then."""
+    good = [number for number, size in enumerate(sizes) if not isinstance(size, str)]
+    names = "\0".join(paths[number] for number in good).encode("utf-8", "surrogateescape")
+    arrays = {
+        "paths": np.frombuffer(names, np.uint8),
+        "stamps": stamp_Nx2[good],
+        "sizes": np.array([sizes[number] for number in good], np.int64).reshape(-1, 2),
+    }
+    try:
+        save_arrays(index, arrays, compressed=False)
+    except OSError as error:  # no room, say: the next start opens the files again
+        _log.debug("%s: %s", index, error)
