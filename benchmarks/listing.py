@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import report
 from glcic_jax.commands.command_line import parse, run
+from glcic_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ def main() -> None:
     arguments = parse(Arguments, description=Arguments.__doc__)
     report.check_output(arguments.json)
     report.check_counts(arguments, "small", "large", "rounds")
-
+    if arguments.small >= arguments.large:
+        raise UserError(f"--large is {arguments.large}; it must be more than --small")
     samples: dict[int, dict[str, list[float]]] = {arguments.small: {}, arguments.large: {}}
     with tempfile.TemporaryDirectory() as place:
         os.environ["XDG_CACHE_HOME"] = str(Path(place, "cache"))

@@ -107,7 +107,11 @@ def publish(
 def write_json(path: Path | None, record: dict[str, Any]) -> None:
     """Write `record` and the machine to `path`; nothing where that is None."""
     if path is not None:
-        path.write_text(json.dumps({"machine": machine(), **record}, indent=2) + "\n")
+        text = json.dumps({"machine": machine(), **record}, indent=2) + "\n"
+        try:
+            path.write_text(text)
+        except OSError as error:
+            raise UserError(f"--json {path} can't be written: {error.strerror or error}") from error
 
 
 def _processor() -> str:

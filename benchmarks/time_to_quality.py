@@ -7,6 +7,8 @@ with the same holes at each mark. Only learning and compiling count as time, not
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,10 +82,11 @@ def main() -> None:
 
 def _check_minutes(arguments: Arguments) -> None:
     marks = arguments.minutes
-    if not marks or min(marks) <= 0 or list(marks) != sorted(set(marks)):
+    rises = all(one < other for one, other in itertools.pairwise((0.0, *marks)))
+    if not marks or not rises or not math.isfinite(marks[-1]):
         raise UserError(f"--minutes {marks}: give numbers above 0, each larger than the one before")
-    if arguments.turn <= 0:
-        raise UserError(f"--turn is {arguments.turn}; it must be more than 0")
+    if not 0 < arguments.turn < math.inf:
+        raise UserError(f"--turn is {arguments.turn}; it must be a number above 0")
 
 
 def _race(

@@ -128,7 +128,10 @@ def _plan(arguments: Arguments) -> tuple[Plan, bool]:
         raise UserError("--tolerance is about --mask-colour; leave it out, or give a colour")
     if arguments.source_mask is not None:
         if arguments.texture == "off":
-            raise UserError("--source-mask is about texture; leave it out, or --texture off")
+            raise UserError(
+                "--source-mask says where texture may be copied from, --texture off wants none; "
+                "leave one of them out"
+            )
         if not arguments.source_mask.exists():
             raise UserError(f"--source-mask {arguments.source_mask} does not exist")
     names = arguments.photographs

@@ -24,6 +24,8 @@ LEAST_FILES = 10_000
 
 _THREADS = 16
 _CHUNK = 256
+_MOST = 2**63 - 1
+"""Times before 1970 and after 2262 don't fit into 64 bits; their last 63 tell them apart."""
 _FORMAT = 1
 """Part of the index's name: an index of another format is never read."""
 
@@ -49,9 +51,10 @@ def sizes_of(
         if len(paths) < LEAST_FILES:
             return list(pool.map(read, places))
         parts = (places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK))
-        stamp_Nx2 = np.array([stamp for part in pool.map(_stamps, parts) for stamp in part])
+        stamps = [stamp for part in pool.map(_stamps, parts) for stamp in part]
+        stamp_Nx3 = np.array(stamps, np.int64)
         index = _place(root, split)
-        found = _known(index, paths, stamp_Nx2)
+        found = _known(index, paths, stamp_Nx3)
         unknown = [number for number, size in enumerate(found) if size is None]
         for number, size in zip(
             unknown, pool.map(lambda number: read(places[number]), unknown), strict=True
@@ -59,19 +62,21 @@ def sizes_of(
             found[number] = size
     sizes = [size for size in found if size is not None]
     if unknown and index is not None:
-        _save(index, paths, stamp_Nx2, sizes)
+        _save(index, paths, stamp_Nx3, sizes)
     return sizes
 
 
-def _stamps(places: Sequence[str]) -> list[tuple[int, int]]:
-    """Length in bytes and time of the last change in nanoseconds; -1 where there is no file."""
+def _stamps(places: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Length in bytes, and the times in nanoseconds at which the contents and anything about the
+    file were last changed, of which programs may set the first; -1 where there is no file."""
     stamps = []
     for place in places:
         try:
             status = os.stat(place)
-            stamps.append((status.st_size, status.st_mtime_ns))
+            times = status.st_mtime_ns & _MOST, status.st_ctime_ns & _MOST
+            stamps.append((status.st_size, *times))
         except OSError:
-            stamps.append((-1, -1))
+            stamps.append((-1, -1, -1))
     return stamps
 
 
@@ -84,35 +89,34 @@ def _place(root: str, split: str) -> Path | None:
     return cache / f"{name}-{_FORMAT}.npz"
 
 
-def _known(index: Path | None, paths: Sequence[str], stamp_Nx2: np.ndarray) -> list[Found | None]:
+def _known(index: Path | None, paths: Sequence[str], stamp_Nx3: np.ndarray) -> list[Found | None]:
     """The size of each file that is as it was when it was last opened."""
     found: list[Found | None] = [None] * len(paths)
-    if index is None or not index.exists():
+    if index is None:
         return found
     try:
         with index.open("rb") as file:
             arrays = load_arrays(file)
         names = arrays["paths"].tobytes().decode("utf-8", "surrogateescape").split("\0")
-        sizes = arrays["sizes"].tolist()
+        sizes = [(int(height), int(width)) for height, width in arrays["sizes"]]
         before = dict(zip(names, zip(arrays["stamps"].tolist(), sizes, strict=True), strict=True))
-    except Exception as error:  # a damaged file can raise almost anything in its reader
+    except Exception as error:  # none yet, or damaged, which can raise almost anything
         _log.debug("%s: %s", index, error)
         return found
-    for number, (path, stamp) in enumerate(zip(paths, stamp_Nx2.tolist(), strict=True)):
+    for number, (path, stamp) in enumerate(zip(paths, stamp_Nx3.tolist(), strict=True)):
         then = before.get(path)
         if then is not None and then[0] == stamp:
-            height, width = then[1]
-            found[number] = (height, width)
+            found[number] = then[1]
     return found
 
 
-def _save(index: Path, paths: Sequence[str], stamp_Nx2: np.ndarray, sizes: list[Found]) -> None:
+def _save(index: Path, paths: Sequence[str], stamp_Nx3: np.ndarray, sizes: list[Found]) -> None:
     """Only what could be read: what could not is opened again, as it may be by then."""
     good = [number for number, size in enumerate(sizes) if not isinstance(size, str)]
     names = "\0".join(paths[number] for number in good).encode("utf-8", "surrogateescape")
     arrays = {
         "paths": np.frombuffer(names, np.uint8),
-        "stamps": stamp_Nx2[good],
+        "stamps": stamp_Nx3[good],
         "sizes": np.array([sizes[number] for number in good], np.int64).reshape(-1, 2),
     }
     try:

@@ -37,7 +37,10 @@ def as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
             f"images is of type {type(images).__name__}; expected a NumPy or JAX array, such as "
             "`numpy.asarray(image)` of a PIL image. fill_photograph takes files and PIL images"
         )
-    masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
+    try:
+        masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
+    except ValueError as error:  # of lists of different lengths
+        raise UserError(f"masks is no array of numbers: {error}") from error
     shape, is_batch = images.shape, images.ndim == 4
     images = images[..., None] if images.ndim == 2 else images
     if images.ndim not in (3, 4) or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
@@ -112,9 +115,14 @@ def usable_sources(
         try:
             allowed = np.asarray(as_batch(images, sources)[1])
         except UserError as error:
-            raise UserError(f"sources: {error}") from error
+            raise UserError(str(error).replace("masks ", "sources ", 1)) from error
         if not np.isin(allowed, (0, 1)).all():
-            raise UserError(f"sources: {_mask_complaint(allowed)}")
+            raise UserError(
+                _mask_complaint(allowed)
+                .replace("the mask has", "sources has", 1)
+                .replace("0 (known) and 1 (hole)", "0 and 1 (may be copied)", 1)
+                .replace("`mask >", "`sources >")
+            )
         usable &= allowed[..., 0] == 1
     for number, (some, hole) in enumerate(zip(usable, mask_BxHxWx1, strict=True)):
         if hole.any() and not some.any():

@@ -91,10 +91,11 @@ def inpaint_fn(
     given, mask = np.asarray(images_4d), np.asarray(masks_4d)
     check_values(given, mask)
     usable = usable_sources(sources, images, given, mask) if texture else None
-    completed = _fill(generator, variables, given, mask, blends=blend)
+    filled, unknown = _fill(generator, variables, given, mask, blends=blend)
     if usable is not None:
-        completed = _add_texture(completed, mask, usable, texture)
-    completed = completed.reshape(images.shape)
+        depth = LEAST_DEPTH if texture == "auto" else _LEAST_DEPTH_IF_ASKED
+        filled = add_texture(filled, mask[..., 0] != 0, unknown, usable, depth)
+    completed = back_to_form(filled, given, mask).reshape(images.shape)
     return cast(Array, completed if isinstance(images, np.ndarray) else jnp.asarray(completed))
 
 
@@ -110,7 +111,8 @@ def _check_model(generator: Any, variables: Any) -> None:
 def _check_options(
     generator: Generator, *, blend: bool, texture: bool | Literal["auto"], is_traced: bool
 ) -> None:
-    if not (isinstance(texture, (bool, np.bool_)) or texture == "auto"):
+    is_auto = isinstance(texture, str) and texture == "auto"
+    if not (isinstance(texture, (bool, np.bool_)) or is_auto):
         raise UserError(f'texture is {texture!r}; expected True, False or "auto"')
     if blend and (is_traced or generator.layers() is None):
         raise UserError(
@@ -122,29 +124,18 @@ def _check_options(
 
 def _fill(
     generator: Generator, variables: Any, given: np.ndarray, mask: np.ndarray, *, blends: bool
-) -> np.ndarray:
-    """image_BxHxWxC in any form and mask_BxHxWx1, checked -> the completed images in that form."""
-    if not mask.any():
-        return given.copy()
-    if generator.layers() is None:
-        return np.asarray(_inpaint_compiled(generator, variables, given, mask))
+) -> tuple[np.ndarray, np.ndarray]:
+    """image_BxHxWxC in any form and mask_BxHxWx1, checked -> image_BxHxWx3 with all that is missing
+    filled, and bool missing_BxHxW; in images without a hole nothing is."""
     has_hole_B = np.any(mask, axis=(1, 2, 3))
     unknown = missing(given, mask) & np.reshape(has_hole_B, (-1, 1, 1))
+    rgb = as_rgb(given)
+    if not has_hole_B.any():
+        return rgb.copy(), unknown
+    if generator.layers() is None:
+        return as_rgb(np.asarray(_inpaint_compiled(generator, variables, given, mask))), unknown
     prepared = prepare(generator, variables, blends=blends)
-    filled = photographs.fill_holes(prepared, as_rgb(given), unknown)
-    return back_to_form(filled, given, mask)
-
-
-def _add_texture(
-    completed: np.ndarray,
-    mask: np.ndarray,
-    usable_BxHxW: np.ndarray,
-    texture: bool | Literal["auto"],
-) -> np.ndarray:
-    """Completed images in any form, with texture."""
-    depth = LEAST_DEPTH if texture == "auto" else _LEAST_DEPTH_IF_ASKED
-    textured = add_texture(as_rgb(completed), mask[..., 0] != 0, usable_BxHxW, depth)
-    return back_to_form(textured, completed, mask)
+    return photographs.fill_holes(prepared, rgb, unknown), unknown
 
 
 def _check_size(generator: Generator, shape: tuple[int, ...]) -> None:

@@ -79,12 +79,35 @@ def test_a_file_of_the_same_length_that_was_written_later_is_opened(place):
     assert look(place)[1] == ["a.png"]
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "cut", "other arrays"])
+@pytest.mark.parametrize("year", [1960, 2020, 2380])
+def test_a_file_whose_length_and_time_are_the_old_ones_is_opened(place, year):
+    path = place / "a.tif"
+
+    def replace(height, width):
+        Image.fromarray(skimage.data.chelsea()[:height, :width]).save(path)
+        os.utime(path, ns=((year - 1970) * 365 * 86_400 * 10**9,) * 2)
+        return path.stat()
+
+    names = [*NAMES, "a.tif"]
+    first = replace(20, 60)
+    assert look(place, names)[0][-1] == (20, 60)
+    assert look(place, names)[1] == []
+    second = replace(60, 20)
+    assert (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
+    sizes, opened = look(place, names)
+    assert (sizes[-1], opened) == ((60, 20), ["a.tif"])
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "other arrays", "three sides"])
 def test_a_damaged_index_is_as_none(place, tmp_path, damage):
     sizes, _ = look(place)
     (index,) = (tmp_path / "cache" / "glcic_jax" / "folders").iterdir()
     if damage == "other arrays":
         np.savez(index, paths=np.zeros(3, np.uint8), stamps=np.zeros((7, 2)), sizes=np.zeros(1))
+    elif damage == "three sides":
+        with np.load(index) as arrays:
+            wide = dict(arrays) | {"sizes": np.ones((len(NAMES), 3), np.int64)}
+        np.savez(index, **wide)
     else:
         whole = index.read_bytes()
         index.write_bytes({"empty": b"", "text": b"text", "cut": whole[:-60]}[damage])

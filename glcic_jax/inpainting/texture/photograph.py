@@ -21,8 +21,8 @@ from glcic_jax.imaging.values import mirrored_places, white
 from glcic_jax.inpainting.texture.patches import BLOCK
 from glcic_jax.inpainting.texture.synthesis import synthesise
 
-LEAST_DEPTH = 12
-"""Depth in pixels of the shallowest hole that gets texture by itself, which is 24 pixels wide."""
+LEAST_DEPTH = 13
+"""Depth in pixels of the shallowest hole that gets texture by itself, which is 25 pixels wide."""
 _HALVED_FROM = 40
 """Depth in pixels from which on a hole is textured at half the size too."""
 _SQUARES = (32, 64, 128, 192)
@@ -54,6 +54,7 @@ class _Square:
 def add_texture(
     image_BxHxWx3: np.ndarray,
     hole_BxHxW: np.ndarray,
+    missing_BxHxW: np.ndarray,
     source_BxHxW: np.ndarray,
     least_depth: int = LEAST_DEPTH,
 ) -> np.ndarray:
@@ -69,7 +70,9 @@ def add_texture(
     Args:
         image_BxHxWx3: uint8, uint16 or any float in [0, 1], completed.
         hole_BxHxW: bool, True is the hole.
-        source_BxHxW: bool, pixels that may be copied from; those of the hole never are.
+        missing_BxHxW: bool, pixels that were filled: the hole, and what was transparent. Nothing is
+            copied from them, and their fine detail is not looked at.
+        source_BxHxW: bool, pixels that may be copied from where they are known.
         least_depth: of the holes that get texture: pixels from a hole's deepest pixel to the
             nearest known one.
 
@@ -79,10 +82,12 @@ def add_texture(
         each image.
     """
     textured = image_BxHxWx3.copy()
-    for image, holes, source in zip(textured, hole_BxHxW, source_BxHxW, strict=True):
+    parts = zip(textured, hole_BxHxW, missing_BxHxW, source_BxHxW, strict=True)
+    for image, holes, filled, source in parts:
         squares = _squares(holes, least_depth)
-        usable = source & ~holes if squares else source
-        missing = holes.copy() if squares else holes
+        if not squares:
+            continue
+        usable, missing = source & ~filled, filled.copy()
         without = []
         for square in squares:
             if not _add_to_square(image, missing, usable, square):

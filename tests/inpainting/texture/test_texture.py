@@ -30,7 +30,7 @@ def hole(shape, top: int = 70, left: int = 80, height: int = 48, width: int = 60
 
 def textured(image, mask, sources=None) -> np.ndarray:
     sources = np.ones_like(mask) if sources is None else sources
-    return add_texture(image[None], mask[None], sources[None])[0]
+    return add_texture(image[None], mask[None], mask[None], sources[None])[0]
 
 
 def detail(image, mask) -> float:
@@ -121,6 +121,19 @@ def test_flat_walls_stay_flat(colour):
         np.testing.assert_array_equal(textured(image, hole(wall.shape)), image)
 
 
+def test_colours_of_transparent_pixels_are_not_read():
+    photo = skimage.data.chelsea()[:90, :100]
+    alpha = np.full((90, 100, 1), 255, np.uint8)
+    alpha[:25] = 0  # touches the hole
+    mask = hole(photo.shape, 25, 30, 40, 45)
+    model, found = load_generator("photographs"), []
+    for colour in (0, 255):
+        image = np.concatenate([np.where(alpha == 0, np.uint8(colour), photo), alpha], -1)
+        found.append(inpaint_fn(*model, image, mask, texture=True))
+        np.testing.assert_array_equal(found[-1][:25], image[:25])
+    np.testing.assert_array_equal(found[0][25:], found[1][25:])
+
+
 def test_gray_photographs_stay_gray_and_known_pixels_as_they_are():
     photo = np.repeat(skimage.data.chelsea()[50:250, 100:320, :1], 3, -1)
     mask = hole(photo.shape)
@@ -176,7 +189,7 @@ def test_no_source_is_repeated_from_block_to_block():
 
 def test_only_deep_holes_get_texture_by_themselves():
     photo = skimage.data.chelsea()[50:250, 100:320]
-    mask = hole(photo.shape) | hole(photo.shape, 10, 10, 20, 60)
+    mask = hole(photo.shape, height=25) | hole(photo.shape, 10, 10, 24, 60)
     start = fill_harmonic(photo, mask)
     found = textured(start, mask)
     np.testing.assert_array_equal(found[:40], start[:40])
@@ -233,10 +246,12 @@ def test_the_public_function_takes_sources_and_refuses_what_leaves_none():
     np.testing.assert_array_equal(found, textured(plain, mask, left))
     with pytest.raises(UserError, match="leave no known pixel to copy texture from"):
         inpaint_fn(*model, photo, mask, texture=True, sources=mask)
-    for wrong in ("on", "off", 2, None):
+    for wrong in ("on", "off", 2, None, np.array([1, 2])):
         with pytest.raises(UserError, match=r"texture is .*; expected True, False or"):
             inpaint_fn(*model, photo, mask, texture=wrong)
-    with pytest.raises(UserError, match="sources: masks has shape"):
+    with pytest.raises(UserError, match=r"^sources is no array"):
+        inpaint_fn(*model, photo, mask, texture=True, sources=[[1], [1, 0]])
+    with pytest.raises(UserError, match=r"^sources has shape"):
         inpaint_fn(*model, photo, mask, texture=True, sources=mask[:9])
-    with pytest.raises(UserError, match="sources: the mask has the values"):
+    with pytest.raises(UserError, match=r"^sources has the values"):
         inpaint_fn(*model, photo, mask, texture=True, sources=np.full(mask.shape, 7))
