@@ -59,8 +59,6 @@ def main() -> None:
     report.check_output(arguments.json)
     report.check_counts(arguments, "images")
     _check_minutes(arguments)
-    if arguments.torch:
-        require_torch()
     import jax
 
     from benchmarks.learners import OurLearner, TheirLearner, our_config, their_config
@@ -70,6 +68,8 @@ def main() -> None:
     jax.config.update("jax_platforms", "cpu")
     config = our_config(arguments.preset)
     classifier = load_classifier(arguments.classifier) if arguments.classifier else None
+    if arguments.torch:
+        require_torch()
     (part,) = open_split(config, "train")
     images = np.stack([part[index] for index in range(len(part))])
     learners: dict[str, Learner] = {OURS: OurLearner(config, images, 60 * arguments.minutes[-1])}
