@@ -93,8 +93,7 @@ def inpaint_fn(
     usable = usable_sources(sources, images, given, mask) if texture else None
     filled, unknown = _fill(generator, variables, given, mask, blends=blend)
     if usable is not None:
-        depth = LEAST_DEPTH if texture == "auto" else _LEAST_DEPTH_IF_ASKED
-        filled = add_texture(filled, mask[..., 0] != 0, unknown, usable, depth)
+        filled = add_texture(filled, mask[..., 0] != 0, unknown, usable, _least_depth(texture))
     completed = back_to_form(filled, given, mask).reshape(images.shape)
     return cast(Array, completed if isinstance(images, np.ndarray) else jnp.asarray(completed))
 
@@ -120,6 +119,10 @@ def _check_options(
         )
     if texture and is_traced:
         raise UserError("texture can't be added inside jit, where masks are unknown; leave it out")
+
+
+def _least_depth(texture: bool | Literal["auto"]) -> int:
+    return LEAST_DEPTH if texture == "auto" else _LEAST_DEPTH_IF_ASKED
 
 
 def _fill(
