@@ -77,8 +77,8 @@ class OurLearner(Learner):
         each = (time.perf_counter() - started) / _PROBED
         self._steps = max(1, int((seconds - probe) / each))
         # Compiled once more, as the schedule's length is a part of the program.
-        self.seconds = self._start(with_steps(config, self._steps), images_NxSxSx3)
-        self._done, self.images = 1, self._batch_size
+        self.seconds = self._start(_with_steps(config, self._steps), images_NxSxSx3)
+        self.images = self._batch_size
 
     def _start(self, config: Config, images_NxSxSx3: np.ndarray) -> float:
         """Begin anew and make the first step; returns its seconds."""
@@ -173,7 +173,7 @@ def their_config() -> Config:
     )
 
 
-def with_steps(config: Config, steps: int) -> Config:
+def _with_steps(config: Config, steps: int) -> Config:
     """A run of so many steps of the completion network alone."""
     phases = PhaseConfig(completion_steps=steps, discriminator_steps=0, joint_steps=0)
     return dataclasses.replace(config, phases=phases)

@@ -23,8 +23,13 @@ _OVERSHOOT = 0.4
 _FORMS = "(H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA, or a batch (B, H, W, C) of these"
 
 
-def as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
+def as_batch(images: Any, masks: Any, name: str = "masks") -> tuple[Any, Any]:
     """Check shapes and dtypes; give both a batch axis and a channel axis.
+
+    Args:
+        images: as given.
+        masks: as given.
+        name: of the argument that is given as masks.
 
     Returns:
         image_BxHxWxC, C one of 1, 3 and 4, and mask_BxHxWx1; NumPy or JAX arrays as given.
@@ -40,7 +45,7 @@ def as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
     try:
         masks = masks if isinstance(masks, jax.Array) else np.asarray(masks)
     except ValueError as error:  # of lists of different lengths
-        raise UserError(f"masks is no array of numbers: {error}") from error
+        raise UserError(f"{name} is no array of numbers: {error}") from error
     shape, is_batch = images.shape, images.ndim == 4
     images = images[..., None] if images.ndim == 2 else images
     if images.ndim not in (3, 4) or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
@@ -54,7 +59,7 @@ def as_batch(images: Any, masks: Any) -> tuple[Any, Any]:
         masks = masks[..., None]
     if masks.shape != (*images.shape[:-1], 1):
         raise UserError(
-            f"masks has shape {masks.shape}, images {shape}; "
+            f"{name} has shape {masks.shape}, images {shape}; "
             f"expected a mask of shape {images.shape[:-1]} or {(*images.shape[:-1], 1)}"
             + _way_to_shape(masks.shape, images.shape[:-1])
         )
@@ -79,7 +84,7 @@ def check_values(image_BxHxWxC: np.ndarray, mask_BxHxWx1: np.ndarray) -> None:
     """
     hole = mask_BxHxWx1 == 1
     if not (hole | (mask_BxHxWx1 == 0)).all():
-        raise UserError(_mask_complaint(mask_BxHxWx1))
+        raise UserError(_complaint(mask_BxHxWx1, "the mask", "mask", "0 (known) and 1 (hole)"))
     is_unknown = hole[..., 0]
     if image_BxHxWxC.shape[-1] == 4:
         is_unknown = is_unknown | (image_BxHxWxC[..., 3] == 0)
@@ -112,17 +117,9 @@ def usable_sources(
     """
     usable = ~np.asarray(missing(image_BxHxWxC, mask_BxHxWx1))
     if sources is not None:
-        try:
-            allowed = np.asarray(as_batch(images, sources)[1])
-        except UserError as error:
-            raise UserError(str(error).replace("masks ", "sources ", 1)) from error
+        allowed = np.asarray(as_batch(images, sources, "sources")[1])
         if not np.isin(allowed, (0, 1)).all():
-            raise UserError(
-                _mask_complaint(allowed)
-                .replace("the mask has", "sources has", 1)
-                .replace("0 (known) and 1 (hole)", "0 and 1 (may be copied)", 1)
-                .replace("`mask >", "`sources >")
-            )
+            raise UserError(_complaint(allowed, "sources", "sources", "0 and 1 (may be copied)"))
         usable &= allowed[..., 0] == 1
     for number, (some, hole) in enumerate(zip(usable, mask_BxHxWx1, strict=True)):
         if hole.any() and not some.any():
@@ -133,23 +130,24 @@ def usable_sources(
     return usable
 
 
-def _mask_complaint(mask: np.ndarray) -> str:
+def _complaint(mask: np.ndarray, what: str, name: str, expected: str) -> str:
+    """What is wrong with the values of what is given as a mask."""
     values = np.unique(mask)
     shown = ", ".join(str(value) for value in values[:6]) + (", ..." * (len(values) > 6))
-    said = f"the mask has the values {shown}; expected 0 (known) and 1 (hole) only"
+    said = f"{what} has the values {shown}; expected {expected} only"
     if not np.isfinite(values.astype(np.float64)).all():
         return f"{said}. Find out where it got values that are no numbers"
     low, high = values[0], values[-1]
     if low >= 0 and high <= 1:
         # Its middle, where all values lie on one side of a half: else nothing or all were a hole.
         middle = 0.5 if low <= 0.5 < high else (low + high) / (4 if low == high else 2)
-        return f"{said}. For a soft mask from 0 to 1 pass `mask > {middle:.3g}`"
+        return f"{said}. For a soft mask from 0 to 1 pass `{name} > {middle:.3g}`"
     if low >= 0 and high <= 255:
         # The middle between what is there: 127 of 0 and 255, but 1 of 0 and 2.
         # Of one value alone, half of it: it is the hole everywhere.
         middle = high // 2 if low == high else (high - low) // 2 + low
-        return f"{said}. For a mask of these values pass `mask > {middle}`"
-    return f"{said}. Compare it with a threshold of yours, as in `mask > threshold`"
+        return f"{said}. For a mask of these values pass `{name} > {middle}`"
+    return f"{said}. Compare it with a threshold of yours, as in `{name} > threshold`"
 
 
 def _check_range(image_BxHxWxC: np.ndarray, hole_BxHxW: np.ndarray) -> None:
