@@ -125,6 +125,18 @@ def test_windows_of_the_fill_cover_holes_with_their_surroundings(depth, corner, 
     assert covered[mask].all()
 
 
+def test_no_window_of_the_fill_is_larger_than_one_that_holds_the_image():
+    deep = np.zeros((100, 90), bool)
+    deep[5:95, 5:85] = True
+    assert geometry.fill_windows(deep, 40.0, (0, 0), deep.shape) == {
+        128: [geometry.Window(geometry.Tile(128, 0, 0), 128, 0, 0)]
+    }
+    many = np.ones((300, 300), bool)
+    many[::12] = many[:, ::12] = False
+    assert geometry.fill_windows(many, 6.0, (0, 0), many.shape).keys() == {512}
+    assert geometry.fill_windows(many, 12.0, (0, 0), many.shape).keys() == {512}
+
+
 def brute_force_stages(mask: np.ndarray, deepest: float, most: int) -> np.ndarray:
     known = np.pad(
         ~mask, [(side, side) for side in mask.shape]
