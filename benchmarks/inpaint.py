@@ -2,6 +2,7 @@
 
 Both networks have the same weights, freshly initialised, which is all that speed depends on. Each
 measurement is a process of its own, and the methods take turns. The first call of ours compiles.
+`--device cuda` runs both networks on a GPU, in bfloat16 too; the image's way there and back counts.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import report
+from benchmarks import accelerators, report
+from benchmarks.accelerators import Device
 from benchmarks.extras import require_torch
-from benchmarks.inpaint_case import METHODS
+from benchmarks.inpaint_case import METHODS, OURS, TELEA
 from glcic_jax.commands.command_line import parse, run
 from glcic_jax.config.presets import preset
 from glcic_jax.config.settings import Config
@@ -35,6 +37,8 @@ class Arguments:
 
     sizes: tuple[int, ...] = (32, 256, 512, 1024)
     """Sides of the square images in pixels. The hole is half as wide, at most 128 pixels."""
+    device: Device = "cpu"
+    """cuda: the networks on a GPU."""
     preset: str = "cifar100"
     """Preset whose completion network is measured."""
     rounds: int = 3
@@ -50,22 +54,33 @@ def main() -> None:
     arguments = parse(Arguments, description=Arguments.__doc__)
     _check(arguments)
     config = preset(arguments.preset)
+    limits = _gpu_limits() if arguments.device == "cuda" else _cpu_limits()
+    variables = _variables(config)
+    results: list[dict[str, Any]] = []
+    for side in arguments.sizes:
+        results += _measure(config, variables, side, arguments)
+        # Again after each size: a run that is cut off leaves what it had.
+        report.write_json(
+            arguments.json, {"preset": arguments.preset} | limits | {"results": results}
+        )
+    _publish(results, config, limits, arguments.device)
+
+
+def _cpu_limits() -> dict[str, Any]:
+    """Keys as of `accelerators.describe`, but for the peaks, which are by library."""
     require_torch()
     import jax
 
     from benchmarks.work import peak_flops
 
     jax.config.update("jax_platforms", "cpu")
-    peaks = peak_flops()
-    variables = _variables(config)
-    results = []
-    for side in arguments.sizes:
-        results += _measure(config, variables, side, arguments)
-    _publish(results, config, max(peaks.values()))
-    report.write_json(
-        arguments.json,
-        {"preset": arguments.preset, "peak_flops": peaks, "results": results},
-    )
+    return {"peak_flops": peak_flops()}
+
+
+def _gpu_limits() -> dict[str, Any]:
+    accelerators.require_cuda()
+    accelerators.use_tensor_float_32()
+    return accelerators.describe("cuda")
 
 
 def _check(arguments: Arguments) -> None:
@@ -93,7 +108,8 @@ def _variables(config: Config) -> dict[str, Any]:
 def _measure(
     config: Config, variables: dict[str, Any], side: int, arguments: Arguments
 ) -> list[dict[str, Any]]:
-    """Every method's result at one size, in the order of `METHODS`."""
+    """Every method's result at one size, in the order of `METHODS`; on a GPU one that fails has
+    that for its result."""
     from benchmarks.inpaint_case import save_inputs
     from benchmarks.photographs import square_photograph
 
@@ -101,28 +117,51 @@ def _measure(
     start = (side - hole) // 2
     mask = np.zeros((side, side), bool)
     mask[start : start + hole, start : start + hole] = True
-    records: dict[str, list[dict[str, Any]]] = {method: [] for method in METHODS}
+    methods = METHODS[arguments.device]
+    records: dict[str, list[dict[str, Any]]] = {method: [] for method in methods}
+    failures: dict[str, str] = {}
     completed: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
         inputs, output = Path(folder) / "inputs.npz", Path(folder) / "completed.npy"
         save_inputs(inputs, config, variables, square_photograph(side), mask)
         for number in range(arguments.rounds):
-            turn = number % len(METHODS)
-            for method in METHODS[turn:] + METHODS[:turn]:
-                records[method].append(_run_case(method, inputs, output, arguments.calls))
+            turn = number % len(methods)
+            for method in methods[turn:] + methods[:turn]:
+                if method in failures:
+                    continue
+                try:
+                    record = _run_case(method, inputs, output, arguments)
+                except UserError as error:
+                    if arguments.device == "cpu":
+                        raise
+                    failures[method] = str(error)
+                    _tell(f"{side} px: {error}")
+                    continue
+                records[method].append(record)
                 completed[method] = np.load(output)
+                if arguments.device == "cuda":
+                    _tell(f"{side} px: {method} {1e3 * min(record['later_seconds']):.3g} ms")
+    heading = {"image_size": side, "hole": hole}
     return [
-        _summary(method, side, hole, records[method])
-        | {"largest_difference": _difference(completed[method], completed[METHODS[0]])}
-        for method in METHODS
+        {"method": method, **heading, "failed": failures[method]}
+        if method in failures
+        else {"method": method, **heading, **_summary(records[method])}
+        | {"largest_difference": _difference(completed[method], completed.get(OURS))}
+        for method in methods
     ]
 
 
-def _run_case(method: str, inputs: Path, output: Path, calls: int) -> dict[str, Any]:
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _run_case(method: str, inputs: Path, output: Path, arguments: Arguments) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.inpaint_case", "--method", method]
-    command += ["--inputs", str(inputs), "--output", str(output)]
-    command += ["--calls", str(calls), "--threads", str(report.cores())]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    command += ["--device", arguments.device, "--inputs", str(inputs), "--output", str(output)]
+    command += ["--calls", str(arguments.calls), "--threads", str(report.cores())]
+    environment = dict(os.environ)
+    if arguments.device == "cpu" or method == TELEA:
+        environment["JAX_PLATFORMS"] = "cpu"
     # A compiled program found in a cache would not be a first call.
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     done = subprocess.run(
@@ -134,21 +173,18 @@ def _run_case(method: str, inputs: Path, output: Path, calls: int) -> dict[str, 
     return json.loads(done.stdout)
 
 
-def _difference(image: np.ndarray, other: np.ndarray) -> int:
-    """The largest difference of a value, of 255."""
-    return int(np.abs(image.astype(int) - other.astype(int)).max())
+def _difference(image: np.ndarray, other: np.ndarray | None) -> int | None:
+    """The largest difference of a value, of 255; None without another."""
+    return None if other is None else int(np.abs(image.astype(int) - other.astype(int)).max())
 
 
-def _summary(method: str, side: int, hole: int, records: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(records: list[dict[str, Any]]) -> dict[str, Any]:
     from benchmarks.timing import Spread
 
     peaks = [record["peak_bytes"] for record in records]
     added = [record["peak_bytes"] - record["bytes_before"] for record in records]
     later = [seconds for record in records for seconds in record["later_seconds"]]
     return {
-        "method": method,
-        "image_size": side,
-        "hole": hole,
         "first_seconds": dataclasses.asdict(
             Spread.of([record["first_seconds"] for record in records])
         ),
@@ -159,36 +195,33 @@ def _summary(method: str, side: int, hole: int, records: list[dict[str, Any]]) -
     }
 
 
-def _publish(results: list[dict[str, Any]], config: Config, peak: float) -> None:
-    from benchmarks.timing import Spread
-    from benchmarks.work import inference_flops
-
+def _publish(
+    results: list[dict[str, Any]], config: Config, limits: dict[str, Any], device: Device
+) -> None:
+    on_gpu = device == "cuda"
+    peaks = limits["peak_flops"]
+    if not on_gpu:
+        peaks = {"float32": max(peaks.values())}
     ours = {
         result["image_size"]: result["later_seconds"]["median"]
         for result in results
-        if result["method"] == METHODS[0]
+        if result["method"] == OURS and "failed" not in result
     }
     rows = []
     for result in results:
-        side, later = result["image_size"], Spread(**result["later_seconds"])
-        network = result["method"] != "Telea"
-        limit = inference_flops(config, side) / peak
-        rows.append(
-            (
-                f"{side} px, hole {result['hole']}",
-                result["method"],
-                report.spread(Spread(**result["first_seconds"]), 1e3),
-                report.spread(later, 1e3),
-                report.number(later.median / ours[side]),
-                report.number(limit * 1e3) if network else "",
-                report.spread(Spread(**result["peak_bytes"]), 1e-6),
-                report.spread(Spread(**result["added_bytes"]), 1e-6),
-                str(result["largest_difference"]),
-            )
-        )
+        side = result["image_size"]
+        cells = _cells(result, config, peaks, ours.get(side))
+        if on_gpu:
+            gpu_peaks = [sample["gpu_peak_bytes"] or 0 for sample in result.get("samples", [])]
+            cells.append(report.number(max(gpu_peaks) * 1e-6) if any(gpu_peaks) else "")
+        rows.append((f"{side} px, hole {result['hole']}", result["method"], *cells))
+    shown = " and ".join(
+        f"{peak / 1e9:.0f} GFLOP/s, the best large {dtype} matrix product"
+        for dtype, peak in peaks.items()
+    )
+    where = f"one {limits['device']}" if on_gpu else f"{report.cores()} cores"
     report.publish(
-        f"One image on {report.cores()} cores, network of width {config.model.width}: "
-        "median (lowest..highest)",
+        f"One image on {where}, network of width {config.model.width}: median (lowest..highest)",
         (
             "image",
             "method",
@@ -199,13 +232,42 @@ def _publish(results: list[dict[str, Any]], config: Config, peak: float) -> None
             "peak memory, MB",
             "of it added by calls, MB",
             "differs from ours by, of 255",
+            *(["peak of the GPU's, MB"] if on_gpu else []),
         ),
         rows,
         notes=(
-            f"limit: the network's arithmetic over the whole image at {peak / 1e9:.0f} GFLOP/s, "
-            "the best large float32 matrix product; ours computes only what the hole can see",
+            f"limit: the network's arithmetic over the whole image at {shown}; ours computes only "
+            "what the hole can see",
+            *([accelerators.PRECISION, "Telea runs on the CPU"] if on_gpu else []),
         ),
     )
+
+
+def _cells(
+    result: dict[str, Any], config: Config, peaks: dict[str, float], ours: float | None
+) -> list[str]:
+    """A row of the table behind its names; `ours`: seconds of our later calls, if there were any.
+
+    `peaks` are the operations a second by type of numbers.
+    """
+    from benchmarks.timing import Spread
+    from benchmarks.work import inference_flops
+
+    if "failed" in result:
+        return [result["failed"][:100], *[""] * 6]
+    later = Spread(**result["later_seconds"])
+    dtype = "bfloat16" if "bfloat16" in result["method"] else "float32"
+    limit = inference_flops(config, result["image_size"]) / peaks[dtype]
+    difference = result["largest_difference"]
+    return [
+        report.spread(Spread(**result["first_seconds"]), 1e3),
+        report.spread(later, 1e3),
+        report.number(later.median / ours) if ours else "",
+        report.number(limit * 1e3) if result["method"] != TELEA else "",
+        report.spread(Spread(**result["peak_bytes"]), 1e-6),
+        report.spread(Spread(**result["added_bytes"]), 1e-6),
+        "" if difference is None else str(difference),
+    ]
 
 
 if __name__ == "__main__":

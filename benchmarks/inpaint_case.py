@@ -6,24 +6,43 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from benchmarks.accelerators import Device, use_tensor_float_32
 from glcic_jax.config.saved import from_json
 from glcic_jax.config.settings import Config
 
-METHODS = ("glcic_jax", "PyTorch", "Telea")
+OURS, OURS_BFLOAT16 = "glcic_jax", "glcic_jax bfloat16"
+PYTORCH, PYTORCH_COMPILED, TELEA = "PyTorch", "PyTorch bfloat16 compiled", "Telea"
+METHODS: Mapping[Device, tuple[str, ...]] = {
+    "cpu": (OURS, PYTORCH, TELEA),
+    "cuda": (OURS, OURS_BFLOAT16, PYTORCH, PYTORCH_COMPILED, TELEA),
+}
+"""What a device has; Telea, of OpenCV, computes on the CPU in any case."""
 
 Complete = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """uint8 image_HxWx3, bool mask_HxW (True is the hole) -> uint8 image_HxWx3."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One measurement: how, where, and the generator's settings and variables."""
+
+    method: str
+    device: Device
+    threads: int
+    config: Config
+    variables: dict[str, Any]
 
 
 def save_inputs(
@@ -47,7 +66,8 @@ def save_inputs(
 def main() -> None:
     """Run one case; print one line of JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--method", choices=METHODS, required=True)
+    parser.add_argument("--method", choices=METHODS["cuda"], required=True)
+    parser.add_argument("--device", choices=get_args(Device), required=True)
     parser.add_argument("--inputs", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--calls", type=int, required=True)
@@ -56,8 +76,13 @@ def main() -> None:
     with np.load(arguments.inputs) as stored:
         inputs = dict(stored)
     image, mask = inputs["image"], inputs["mask"]
-    prepare = {"glcic_jax": _ours, "PyTorch": _pytorch, "Telea": _telea}
-    complete = prepare[arguments.method](inputs, arguments.threads)
+    config = from_json(str(inputs["config"]))
+    if "bfloat16" in arguments.method:
+        model = dataclasses.replace(config.model, compute_dtype="bfloat16")
+        config = dataclasses.replace(config, model=model)
+    variables = _nested(inputs, "variables")
+    case = Case(arguments.method, arguments.device, arguments.threads, config, variables)
+    complete = _prepare(case)
     before = _memory("VmRSS")
     completed, first = _timed(complete, image, mask)
     later = [_timed(complete, image, mask)[1] for _ in range(arguments.calls)]
@@ -67,6 +92,7 @@ def main() -> None:
         "later_seconds": later,
         "peak_bytes": _memory("VmHWM"),
         "bytes_before": before,
+        "gpu_peak_bytes": _gpu_peak(case),
     }
     json.dump(record, sys.stdout)
 
@@ -77,50 +103,75 @@ def _timed(complete: Complete, image: np.ndarray, mask: np.ndarray) -> tuple[np.
     return completed, time.perf_counter() - started
 
 
-def _ours(inputs: dict[str, np.ndarray], _threads: int) -> Complete:
+def _prepare(case: Case) -> Complete:
+    if case.method == TELEA:
+        return _telea(case)
+    return _pytorch(case) if case.method in (PYTORCH, PYTORCH_COMPILED) else _ours(case)
+
+
+def _ours(case: Case) -> Complete:
     import jax
 
     from glcic_jax import inpaint_fn
     from glcic_jax.networks.registry import build_generator
 
-    jax.config.update("jax_platforms", "cpu")
-    config = from_json(str(inputs["config"]))
-    generator = build_generator(config)
-    variables = jax.device_put(_nested(inputs, "variables"))
+    if case.device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    generator = build_generator(case.config)
+    variables = jax.device_put(case.variables, jax.devices(case.device)[0])
     return lambda image, mask: inpaint_fn(generator, variables, image, mask)
 
 
-def _pytorch(inputs: dict[str, np.ndarray], threads: int) -> Complete:
+def _pytorch(case: Case) -> Complete:
     import torch
 
     from benchmarks.torch_glcic import CompletionNetwork, channels_last, load_generator
 
-    torch.set_num_threads(threads)
-    config, variables = from_json(str(inputs["config"])), _nested(inputs, "variables")
-    generator = CompletionNetwork(config.model, variables["constants"]["mean_pixel"])
-    load_generator(generator, variables)
-    generator = channels_last(generator).eval()
+    torch.set_num_threads(case.threads)
+    if case.device == "cuda":
+        use_tensor_float_32()
+    generator = CompletionNetwork(case.config.model, case.variables["constants"]["mean_pixel"])
+    load_generator(generator, case.variables)
+    generator = channels_last(generator).eval().to(case.device)
+    is_bfloat16 = case.config.model.compute_dtype == "bfloat16"
+    if case.method == PYTORCH_COMPILED:
+        generator.compile(dynamic=False)
 
     @torch.inference_mode()
     def complete(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        pixels, hole = torch.tensor(image), torch.tensor(mask)
+        pixels = torch.tensor(image, device=case.device)
+        hole = torch.tensor(mask, device=case.device)
         plane = pixels.permute(2, 0, 1)[None].float().div_(255)
-        output = generator(plane, hole[None, None].float())
+        with torch.autocast(case.device, torch.bfloat16, enabled=is_bfloat16):
+            output = generator(plane, hole[None, None].float())
         filled = output.clamp(0, 1).mul_(255).round_().to(torch.uint8)[0].permute(1, 2, 0)
-        return torch.where(hole[..., None], filled, pixels).numpy()
+        return torch.where(hole[..., None], filled, pixels).cpu().numpy()
 
     return complete
 
 
-def _telea(_inputs: dict[str, np.ndarray], threads: int) -> Complete:
+def _telea(case: Case) -> Complete:
     import cv2
 
-    cv2.setNumThreads(threads)
+    cv2.setNumThreads(case.threads)
 
     def complete(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return cv2.inpaint(image, mask.astype(np.uint8), 3.0, cv2.INPAINT_TELEA)
 
     return complete
+
+
+def _gpu_peak(case: Case) -> int | None:
+    """Bytes of the GPU's memory that its arrays took at most; None where there is no telling."""
+    if case.device == "cpu" or case.method == TELEA:
+        return None
+    if case.method in (PYTORCH, PYTORCH_COMPILED):
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    import jax
+
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
 
 
 def _memory(field: str) -> int:

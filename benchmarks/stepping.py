@@ -26,17 +26,22 @@ class Stepping(NamedTuple):
 
 
 def start(
-    config: Config, phase: Phase, mean_pixel: np.ndarray, resident: np.ndarray | None = None
+    config: Config,
+    phase: Phase,
+    mean_pixel: np.ndarray,
+    resident: np.ndarray | None = None,
+    mesh: Mesh | None = None,
 ) -> Stepping:
-    """One phase's step on all devices.
+    """One phase's step.
 
     Args:
         config: of the run.
         phase: completion, discriminator or joint.
         mean_pixel: float32 of shape (3,) in [0, 1].
         resident: uint8 image_NxSxSx3, if batches are to be int32 indices into it.
+        mesh: of the devices that share the batch; None: all of them.
     """
-    mesh = devices.batch_mesh()
+    mesh = devices.batch_mesh() if mesh is None else mesh
     create = jax.jit(create_train_state, static_argnums=1, out_shardings=devices.replicated(mesh))
     state = create(jax.random.key(0), config, mean_pixel)
     placed = None if resident is None else devices.put_replicated(mesh, resident)

@@ -1,9 +1,10 @@
 """The project's networks in PyTorch: the same layers, so that speed can be compared.
 
-Written as a PyTorch user would: `nn.Module`s over NCHW tensors in channels-last memory, eager.
+Written as a PyTorch user would: `nn.Module`s over NCHW tensors in channels-last memory.
 Nothing here imports JAX, so that a process which only runs PyTorch holds PyTorch alone.
 
-Tensors are float32. image_Bx3xHxW lies in [0, 1], mask_Bx1xHxW is 0/1 and 1 is the hole.
+Tensors are float32, but for those inside a network under autocast. image_Bx3xHxW lies in [0, 1],
+mask_Bx1xHxW is 0/1 and 1 is the hole.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class CompletionNetwork(nn.Module):
             x = x + block(x) if self.residual else block(x)
         for block in self.decoder.values():
             x = block(x)
-        output = self.output(x)
+        output = self.output(x).float()  # it may be bfloat16, under autocast
         if self.fill == "mean":
             return torch.sigmoid(output)
         completed = filled + output
@@ -179,7 +180,7 @@ class ContextDiscriminator(nn.Module):
 
 
 def channels_last(network: Network) -> Network:
-    """The same network, its kernels in channels-last memory, which is the fastest on a CPU."""
+    """The same network, its kernels in channels-last memory, which is the fastest."""
     # PyTorch's type annotations lack this argument.
     to: Any = network.to
     return to(memory_format=torch.channels_last)

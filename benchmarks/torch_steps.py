@@ -1,8 +1,9 @@
-"""The three update steps in PyTorch: the mathematics of `glcic_jax.steps`, eager, on the CPU.
+"""The three update steps in PyTorch: the mathematics of `glcic_jax.steps`, on a CPU or a CUDA GPU.
 
 No straw man: channels-last memory, fused or foreach optimizers, gradients set to None, the
 generator run forward once in the joint step, and both gradients of the discriminators taken from
-one forward pass, as in `glcic_jax.steps.joint_step`. Learning rates are constant.
+one forward pass, as in `glcic_jax.steps.joint_step`. All that a step draws is drawn on the device,
+and nothing in it waits for a GPU. Learning rates are constant.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 
 import numpy as np
 import torch
+import torch._functorch.config
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -40,17 +42,37 @@ class Batch:
 class Trainer:
     """Both networks with their optimizers; each phase's step is a method."""
 
-    def __init__(self, config: Config, mean_pixel: np.ndarray):
-        """Fresh networks of `config`; `mean_pixel` is float of shape (3,) in [0, 1].
+    def __init__(
+        self,
+        config: Config,
+        mean_pixel: np.ndarray,
+        *,
+        device: str = "cpu",
+        compiled: bool = False,
+    ):
+        """Fresh networks.
+
+        Args:
+            config: of the run. With `model.compute_dtype` bfloat16 the networks run under autocast.
+            mean_pixel: float of shape (3,) in [0, 1].
+            device: cpu or cuda, where the images must be too.
+            compiled: whether `torch.compile` compiles both networks, each as a whole.
 
         Raises:
             UserError: `config` has a feature that is not mirrored here.
         """
         _check(config)
         self.config = config
+        self.device = torch.device(device)
         self._window = window_size(config)
-        self.generator = channels_last(CompletionNetwork(config.model, mean_pixel))
-        self.discriminator = channels_last(ContextDiscriminator(config))
+        self.generator = channels_last(CompletionNetwork(config.model, mean_pixel)).to(self.device)
+        self.discriminator = channels_last(ContextDiscriminator(config)).to(self.device)
+        if compiled:
+            # The joint step goes back through one pass of the discriminators twice, so the first
+            # time must leave what was kept for it alone.
+            torch._functorch.config.donated_buffer = False
+            self.generator.compile(dynamic=False)
+            self.discriminator.compile(dynamic=False)
         rates = config.optimizer.learning_rate, config.optimizer.discriminator_learning_rate
         self._generator_optimizer = _optimizer(
             config, self.generator, rates[0], config.optimizer.weight_decay
@@ -76,12 +98,12 @@ class Trainer:
         """Flips, holes and windows for uint8 image_BxSxSx3; each image draws its own."""
         count, size = images.shape[:2]
         image = images.permute(0, 3, 1, 2).float().div_(255)
-        flipped = torch.rand(count, 1, 1, 1) < self.config.augment.flip
+        flipped = torch.rand(count, 1, 1, 1, device=images.device) < self.config.augment.flip
         image = torch.where(flipped, image.flip(3), image)
         masks = self.config.masks
         sides = pixels(masks.min_side, size), pixels(masks.max_side, size)
-        corner, side = _random_rectangles(count, size, sides)
-        other_corner, other_side = _random_rectangles(count, size, sides)
+        corner, side = _random_rectangles(count, size, sides, images.device)
+        other_corner, other_side = _random_rectangles(count, size, sides, images.device)
         return Batch(
             image,
             _filled_rectangles(corner, side, size),
@@ -91,7 +113,7 @@ class Trainer:
 
     def completion(self, batch: Batch) -> Terms:
         """Phase 1: the completion network by its reconstruction loss alone."""
-        output = self.generator(batch.image, batch.mask)
+        output = self._generate(batch)
         loss = self._reconstruction(output, batch)
         self._generator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -103,7 +125,7 @@ class Trainer:
     def discriminate(self, batch: Batch) -> Terms:
         """Phase 2: the discriminators alone."""
         with torch.no_grad(), frozen_statistics(self.generator):
-            output = self.generator(batch.image, batch.mask)
+            output = self._generate(batch)
         completed = torch.where(batch.mask > 0.5, output, batch.image)
         real = self._judge(batch.image, batch.real_corner)
         logits = self._judge(completed, batch.corner)
@@ -117,7 +139,7 @@ class Trainer:
 
     def joint(self, batch: Batch) -> Terms:
         """Phase 3: both, each from the state before the step."""
-        output = self.generator(batch.image, batch.mask)
+        output = self._generate(batch)
         # A leaf: the generator's gradient is gathered here, the discriminators' ends here.
         completed = torch.where(batch.mask > 0.5, output.detach(), batch.image).requires_grad_()
         real = self._judge(batch.image, batch.real_corner)
@@ -133,18 +155,31 @@ class Trainer:
         output.retain_grad()
         by_completed = batch.mask * by_completed
         torch.autograd.backward([reconstruction, output], [None, by_completed])
-        by_output = torch.sub(output.grad, by_completed)
+        assert output.grad is not None  # it was to be retained
+        by_output = output.grad - by_completed
         terms = _detached({"reconstruction": reconstruction} | adversarial | terms)
         terms |= _accuracy(real, logits)
         terms["adversarial_gradient_ratio"] = by_completed.norm() / by_output.norm()
         # None of the measured cases sets losses.adversarial_ratio.
-        terms["adversarial_scale"] = torch.ones(())
+        terms["adversarial_scale"] = torch.ones((), device=self.device)
         terms["discriminator_gradient_norm"] = self._update_discriminator()
         terms["generator_gradient_norm"] = self._update_generator()
         return terms
 
+    def _autocast(self) -> torch.autocast:
+        is_bfloat16 = self.config.model.compute_dtype == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_bfloat16)
+
+    def _generate(self, batch: Batch) -> Tensor:
+        with self._autocast():
+            output = self.generator(batch.image, batch.mask)
+        return output.float()
+
     def _judge(self, image: Tensor, corner: Tensor) -> dict[str, Tensor]:
-        return self.discriminator(image, crop(image, corner, self._window))
+        window = crop(image, corner, self._window)
+        with self._autocast():
+            logits = self.discriminator(image, window)
+        return {name: logit.float() for name, logit in logits.items()}
 
     def _reconstruction(self, output: Tensor, batch: Batch) -> Tensor:
         difference = batch.mask * (output - batch.image)
@@ -193,7 +228,7 @@ class Trainer:
 def crop(image: Tensor, corner: Tensor, window: int) -> Tensor:
     """Cut image_Bx3xPxP out of each image, P = `window`, at corner_Bx2 (top, left)."""
     batch, channels, height, width = image.shape
-    place = torch.arange(window)
+    place = torch.arange(window, device=image.device)
     rows, columns = corner[:, :1] + place, corner[:, 1:] + place
     index = (rows[:, :, None] * width + columns[:, None, :]).view(batch, -1, 1)
     # One gather for the whole batch, and one scatter in the gradient; a loop of slices would
@@ -208,18 +243,19 @@ def crop(image: Tensor, corner: Tensor, window: int) -> Tensor:
 
 def _random_integers(low: Tensor, high: Tensor) -> Tensor:
     """int64 in [low, high], both inclusive."""
-    return low + (torch.rand(low.shape) * (high - low + 1)).long()
+    return low + (torch.rand(low.shape, device=low.device) * (high - low + 1)).long()
 
 
-def _random_rectangles(count: int, size: int, sides: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _random_rectangles(
+    count: int, size: int, sides: tuple[int, int], device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Corners_Bx2 (top, left) and sides_Bx2 in pixels."""
-    shape = (count, 2)
-    side = torch.randint(sides[0], sides[1] + 1, shape)
-    return _random_integers(torch.zeros(shape, dtype=torch.int64), size - side), side
+    side = torch.randint(sides[0], sides[1] + 1, (count, 2), device=device)
+    return _random_integers(torch.zeros_like(side), size - side), side
 
 
 def _filled_rectangles(corner: Tensor, side: Tensor, size: int) -> Tensor:
-    place = torch.arange(size)
+    place = torch.arange(size, device=corner.device)
     inside = (place >= corner[..., None]) & (place < (corner + side)[..., None])
     return (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None].float()
 
@@ -286,5 +322,3 @@ def _check(config: Config) -> None:
     augment = config.augment
     if config.masks.kind != "rectangle" or max(augment.rotate, augment.zoom, augment.blur) > 0:
         raise UserError("the PyTorch step draws single rectangles and flips only")
-    if config.model.compute_dtype != "float32":
-        raise UserError("the PyTorch step computes in float32 only")

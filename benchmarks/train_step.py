@@ -2,7 +2,8 @@
 
 Our step runs as `train.py` runs it: compiled, its state donated, the batch shared over virtual CPU
 devices, the images resident and drawn by index. PyTorch runs eager on all cores. Both draw from the
-same real photographs, and take turns.
+same real photographs, and take turns. `--device cuda` compares more ways to do it on one GPU, see
+`benchmarks.gpu_train_step`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from benchmarks import report
+from benchmarks.accelerators import Device, require_cuda
 from benchmarks.extras import require_torch
 from glcic_jax.commands.command_line import parse, run
 from glcic_jax.config.checks import check
 from glcic_jax.config.presets import preset
 from glcic_jax.config.settings import Config, DataConfig, Phase
+from glcic_jax.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.timing import Run, Samples
@@ -43,6 +46,9 @@ CASES: dict[Case, Config] = {
 }
 """32px: preset cifar100, GLCIC of width 32. 32px-wide: plain GLCIC of width 64, two logits. 64px:
 the first at twice the size. 256px: the paper's networks with a small batch."""
+_GPU_BATCHES: dict[Case, int] = {"32px": 512, "32px-wide": 512, "64px": 256, "256px": 48}
+Contender = Literal["float32", "bfloat16", "scanned", "pytorch", "pytorch-compiled"]
+"""Keys of `gpu_contenders.CONTENDERS`, which is imported later: it starts JAX."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,11 @@ class Arguments:
     phases: tuple[Phase, ...] = _PHASES
     """Phases to measure."""
     batch_size: int = 0
-    """Images a step; 0 takes each case's own."""
+    """Images a step; 0 takes each case's own, which is larger on a GPU."""
+    device: Device = "cpu"
+    """cuda: both on one GPU."""
+    contenders: tuple[Contender, ...] = get_args(Contender)
+    """On a GPU, what to measure. The first three are ours, scanned being many steps a call."""
     devices: int = 1
     """Virtual CPU devices that share our batch, as loop.cpu-devices of a run."""
     rounds: int = 7
@@ -70,6 +80,36 @@ def main() -> None:
     arguments = parse(Arguments, description=Arguments.__doc__)
     report.check_output(arguments.json)
     report.check_counts(arguments, "devices", "rounds")
+    if arguments.device == "cuda":
+        _compare_on_gpu(arguments)
+    else:
+        _compare_on_cpu(arguments)
+
+
+def _compare_on_gpu(arguments: Arguments) -> None:
+    if arguments.devices != 1:
+        raise UserError("--devices are virtual ones of a CPU; --device cuda uses one GPU")
+    configs: dict[str, Config] = {
+        name: _configured(name, arguments.batch_size or _GPU_BATCHES[name])
+        for name in arguments.cases
+    }
+    require_cuda()
+    from benchmarks.gpu_train_step import Plan, measure_all
+
+    plan = Plan(
+        configs,
+        arguments.phases,
+        arguments.contenders,
+        arguments.rounds,
+        arguments.seconds,
+        arguments.json,
+    )
+    measure_all(plan)
+
+
+def _compare_on_cpu(arguments: Arguments) -> None:
+    if arguments.contenders != get_args(Contender):
+        raise UserError("--contenders are those of --device cuda; a CPU has two, which take turns")
     require_torch()
     configs = {name: _configured(name, arguments.batch_size) for name in arguments.cases}
     import jax

@@ -12,6 +12,7 @@ import optax
 import pytest
 from support import replace
 
+from glcic_jax.errors import UserError
 from glcic_jax.imaging.fills import harmonic_fill
 from glcic_jax.training import steps
 from glcic_jax.training.batch import Batch, draw_batch
@@ -22,7 +23,14 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 torch.set_num_threads(1)  # small arrays, and other processes may want the cores
 
-from benchmarks import operators, torch_fill, torch_glcic, torch_steps  # noqa: E402
+from benchmarks import (  # noqa: E402
+    accelerators,
+    gpu_contenders,
+    operators,
+    torch_fill,
+    torch_glcic,
+    torch_steps,
+)
 
 CONSTANT = {"schedule": "constant", "warmup_steps": 0}
 VARIANTS = {
@@ -283,6 +291,53 @@ def test_torch_draws_what_training_draws(tiny_config, photo_crops):
     kept = (batch.image == upright).flatten(1).all(1)
     assert 0.3 < kept.float().mean() < 0.7
     assert torch.equal(batch.image[~kept], upright[~kept].flip(3))
+
+
+def test_bfloat16_and_compiled_steps_are_near_the_float32_ones(
+    tiny_config, photo_crops, monkeypatch
+):
+    """What torch.compile makes of the networks, but for the C++ that takes a minute to build."""
+    compile_module = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_module)
+    config = replace(tiny_config, model={"fill": "mean"})
+    narrow = replace(config, model={"compute_dtype": "bfloat16"})
+    images = torch.from_numpy(photo_crops[:, :16, :16])
+
+    def terms(config, compiled):
+        torch.manual_seed(0)
+        trainer = torch_steps.Trainer(config, np.full(3, 0.4), compiled=compiled)
+        trainer.step("joint", images)
+        return {name: float(value) for name, value in trainer.step("joint", images).items()}
+
+    expected, found = terms(config, compiled=False), terms(narrow, compiled=False)
+    assert found == pytest.approx(expected, rel=0.1, abs=1e-4)
+    assert found["reconstruction"] != expected["reconstruction"]
+    assert terms(narrow, compiled=True) == pytest.approx(found, rel=0.01, abs=1e-4)
+    torch._dynamo.reset()
+
+
+def test_pytorch_takes_its_turn_from_resident_images(tiny_config, photo_crops):
+    images = np.ascontiguousarray(photo_crops[:, :16, :16])
+    prepared = gpu_contenders.prepare_pytorch(tiny_config, "completion", images, "cpu")
+    prepared.run(2)
+    assert prepared.steps == 1
+    assert prepared.bytes_of_step() is None
+
+
+def test_both_libraries_limits_are_measured():
+    for found in (*accelerators.peaks("cpu", 64).values(), accelerators.bandwidths("cpu", 4096)):
+        assert set(found) == {"jax", "torch"}
+        assert min(found.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("version", "complaint"), [(None, "built without CUDA"), ("13.0", "sees no CUDA device")]
+)
+def test_a_pytorch_that_can_not_use_a_gpu_is_told(monkeypatch, version, complaint):
+    monkeypatch.setattr(torch.version, "cuda", version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=complaint):
+        accelerators.require_torch_cuda()
 
 
 @pytest.mark.parametrize("which", operators._PASSES)
