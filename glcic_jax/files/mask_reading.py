@@ -20,6 +20,9 @@ DOUBT = ". That is "
 """Stands in the line of a mask that may not be meant so."""
 _WIDEST_GROWTH = 1000
 _FEW = 4
+_RIM = 52
+"""Pixels around a square of 12, the smallest window that a network completes at a time. Who knows
+less of a photograph has nothing to continue."""
 
 
 def read_mask(
@@ -51,7 +54,8 @@ def read_mask(
         bool mask_HxW, True is the hole, and a line that says how it was read.
 
     Raises:
-        UserError: what can't be read, is no mask, is empty or full, or has another shape.
+        UserError: what can't be read, is no mask, is empty, full or nearly full, or has another
+            shape.
     """
     if not (isinstance(grow, (int, np.integer)) and 0 <= grow <= _WIDEST_GROWTH):
         raise UserError(f"--grow {grow}: give 0 to {_WIDEST_GROWTH} whole pixels")
@@ -69,6 +73,7 @@ def read_mask(
         said += f"; widened by {grow} px"
         if hole.all():
             raise UserError(f"{name} leaves no pixel known when widened by {grow} px; give less")
+    _check_known(hole, name, said, invert=invert)
     line = f"{name}: {said}; {int(hole.sum()):,} pixels ({_percent(share)}) are the hole{warning}"
     return np.ascontiguousarray(hole), line
 
@@ -233,6 +238,17 @@ def _check_extent(hole: np.ndarray, name: str, said: str, *, invert: bool) -> fl
             "nothing would be"
         )
     return count / hole.size
+
+
+def _check_known(hole: np.ndarray, name: str, said: str, *, invert: bool) -> None:
+    known = int(hole.size - hole.sum())
+    other = "without --invert-mask" if invert else "with --invert-mask"
+    # Smaller pictures have no such window.
+    if known < _RIM and min(hole.shape) > _RIM // 4 + 1:
+        raise UserError(
+            f"{name} leaves {known} of {hole.size:,} pixels known ({said}), too little to continue "
+            f"from; leave {_RIM} or more. Or is it meant the other way round, {other}?"
+        )
 
 
 def _suspicion(hole: np.ndarray) -> str:

@@ -201,6 +201,19 @@ def test_doubtful_masks_are_told(mask, warned):
         assert "invert-mask" not in read_mask(mask, invert=True)[1]
 
 
+def known(count):
+    """A mask of all but so many pixels, the last ones."""
+    mask = np.ones(HOLE.shape, bool)
+    mask.ravel()[mask.size - count :] = False
+    return mask
+
+
+def test_a_mask_may_leave_little_known():
+    """As many pixels as stand around the smallest window; less where no such window fits in."""
+    assert read_mask(known(52))[0].sum() == HOLE.size - 52
+    assert read_mask(known(2400 - 14 * 60 + 1)[:14])[0].sum() == 14 * 60 - 1
+
+
 def wrong(tmp_path, photo):
     """Source, further arguments, and what is said."""
     text, cut = tmp_path / "text.png", tmp_path / "cut.png"
@@ -251,13 +264,16 @@ def wrong(tmp_path, photo):
         "grow": (BYTES, {"grow": -1}, "--grow -1"),
         "grow by parts": (BYTES, {"grow": 2.5}, "--grow 2.5: give 0 to 1000 whole pixels"),
         "grow too far": (BYTES, {"grow": 60}, "no pixel known when widened"),
+        "nearly all hole": (known(51), {}, "51 of 2,400 pixels known.*52 or more.* with --invert"),
+        "nearly no hole": (~known(51), {"invert": True}, "51 of 2,400 .* without --invert"),
+        "grow nearly too far": (~known(2000), {"grow": 6}, "pixels known .*widened by 6 px"),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(34))
+@pytest.mark.parametrize("number", range(37))
 def test_what_is_no_mask_is_refused(tmp_path, photo, number):
     cases = wrong(tmp_path, photo)
-    assert len(cases) == 34
+    assert len(cases) == 37
     source, options, said = list(cases.values())[number]
     with pytest.raises(UserError, match=said) as caught:
         read_mask(source, options.pop("photograph", None), **options)
