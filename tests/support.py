@@ -24,6 +24,9 @@ QUICK_COMPILES = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensiv
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     # XLA's older emitters, which later ones no longer have, need half the time of the newer ones.
     QUICK_COMPILES += " --xla_cpu_use_fusion_emitters=false"
+    # Code in one piece: 32 pieces, the default, need half again as much CPU time in all, and there
+    # are as many tests at once as cores.
+    QUICK_COMPILES += " --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = f"{QUICK_COMPILES} {os.environ.get('XLA_FLAGS', '')}"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
