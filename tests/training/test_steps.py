@@ -22,7 +22,7 @@ from glcic_jax.inpainting.coarse_to_fine import first_completion
 from glcic_jax.networks.registry import check_run
 from glcic_jax.runtime.devices import batch_mesh
 from glcic_jax.training import losses, steps
-from glcic_jax.training.batch import draw_batch
+from glcic_jax.training.batch import Batch, draw_batch
 from glcic_jax.training.judging import judge, judge_real
 from glcic_jax.training.loop import compile_step
 from glcic_jax.training.recipe import build_recipe
@@ -52,6 +52,11 @@ def compiled(config, phase):
     return jax.jit(functools.partial(STEPS[phase], build_recipe(config)))
 
 
+def drawn(recipe, state, images):
+    """`draw_batch` as one program, instead of one for each of its operations."""
+    return Batch(**jax.jit(lambda *inputs: vars(draw_batch(recipe, *inputs)))(state, images))
+
+
 def same(one, other) -> bool:
     equal = jax.tree.map(lambda a, b: np.array_equal(np.asarray(a), np.asarray(b)), one, other)
     return all(jax.tree.leaves(equal))
@@ -61,9 +66,12 @@ def same(one, other) -> bool:
 def test_each_phase_updates_its_own_networks(tiny_config, images, fusion):
     config = replace(tiny_config, model={"fusion": fusion})
     state, _ = compiled(config, "joint")(start(config), images)
-    after = {phase: compiled(config, phase)(state, images)[0] for phase in PHASES}
-    assert same(after["completion"].discriminator, state.discriminator)
-    assert not same(after["completion"].generator.params, state.generator.params)
+    # The completion step is one program for both ways to fuse, which are the discriminators'.
+    phases = PHASES if fusion == "joint" else PHASES[1:]
+    after = {phase: compiled(config, phase)(state, images)[0] for phase in phases}
+    if "completion" in after:
+        assert same(after["completion"].discriminator, state.discriminator)
+        assert not same(after["completion"].generator.params, state.generator.params)
     assert same(after["discriminator"].generator, state.generator)
     assert not same(after["discriminator"].discriminator.params, state.discriminator.params)
     for part in ("params", "batch_stats", "opt_state"):
@@ -87,6 +95,7 @@ def test_each_variant_takes_its_last_phases_step(photo_crops, name):
     last = phase_of(total_steps(STUDY[name]) - 1, STUDY[name].phases)
     networks = ("generator", "discriminator") if last == "joint" else ("generator",)
     narrow = {"width": 4, "discriminator_width": 4, "dense_features": 8, "bottleneck": 8}
+    narrow["dilations"] = (2,)
     config = replace(STUDY[name], model=narrow)
     fresh = state = start(config)
     # The first step's learning rate is 0, and what lies behind layers that start at zero moves
@@ -129,9 +138,9 @@ def test_adversarial_weight_zero_leaves_plain_completion(tiny_config, images):
     state = start(config)
     alone, _ = compiled(config, "completion")(state, images)
     joint, _ = compiled(config, "joint")(state, images)
-    chex.assert_trees_all_close(
-        alone.generator.params, joint.generator.params, rtol=1e-5, atol=1e-7
-    )
+    # Adam's moments tell what would move; the first step's learning rate is 0.
+    moments = [state.generator.opt_state for state in (alone, joint)]
+    chex.assert_trees_all_close(*moments, rtol=1e-3, atol=1e-7)
 
 
 def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
@@ -150,7 +159,7 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
     recipe, state = build_recipe(config), start(config)
     # A first step moves the generator's zero-initialised output layer away from zero.
     state, _ = compiled(config, "joint")(state, images)
-    batch = draw_batch(recipe, state, images)
+    batch = drawn(recipe, state, images)
 
     def both_losses(generator_params, discriminator_params):
         output, _ = steps._generate(recipe, state, generator_params, batch)
@@ -166,10 +175,14 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
         return generator_loss, discriminator_loss
 
     params = (state.generator.params, state.discriminator.params)
-    generator_gradient = jax.jit(jax.grad(lambda p: both_losses(p, params[1])[0]))(params[0])
-    discriminator_gradient = jax.jit(jax.grad(lambda p: both_losses(params[0], p)[1]))(params[1])
+    generator_gradient, discriminator_gradient = jax.jit(
+        lambda generator, discriminator: (
+            jax.grad(lambda p: both_losses(p, discriminator)[0])(generator),
+            jax.grad(lambda p: both_losses(generator, p)[1])(discriminator),
+        )
+    )(*params)
     moved, terms = compiled(config, "joint")(state, images)
-    norm = lambda tree: np.sqrt(sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(tree)))  # noqa: E731
+    norm = lambda tree: np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(tree)))  # noqa: E731
     np.testing.assert_allclose(
         terms.measures["generator_gradient_norm"], norm(generator_gradient), rtol=1e-4
     )
@@ -179,7 +192,7 @@ def test_joint_step_is_the_gradient_of_the_written_losses(tiny_config, images):
     expected, _ = jax.jit(recipe.generator_optimizer.update)(
         generator_gradient, state.generator.opt_state, params[0]
     )
-    change = jax.tree.map(jnp.subtract, moved.generator.params, params[0])
+    change = jax.tree.map(np.subtract, moved.generator.params, params[0])
     chex.assert_trees_all_close(change, expected, atol=2e-4)
 
 
@@ -243,13 +256,18 @@ def test_discriminators_learn_to_tell(tiny_config, images):
 
 
 def test_moving_average_follows_the_weights(tiny_config, images):
-    config = replace(tiny_config, optimizer={"ema_decay": 0.5})
+    # Without warm-up, with which the first step moves nothing.
+    optimizer = {"ema_decay": 0.5, "schedule": "constant", "warmup_steps": 0}
+    config = replace(tiny_config, optimizer=optimizer)
     state = start(config)
     before = state.average
     state, _ = compiled(config, "completion")(state, images)
+    assert not same(state.generator.params, before["params"])
     decay = min(0.5, 1 / 10)
     expected = jax.tree.map(
-        lambda old, new: decay * old + (1 - decay) * new, before["params"], state.generator.params
+        lambda old, new: decay * np.asarray(old) + (1 - decay) * np.asarray(new),
+        before["params"],
+        state.generator.params,
     )
     chex.assert_trees_all_close(state.average["params"], expected, rtol=1e-5, atol=1e-7)
 
@@ -327,6 +345,7 @@ def test_deep_holes_start_from_what_the_moving_average_makes_of_the_half(tiny_co
     model = {
         "generator": "skip",
         "width": 4,
+        "downsamples": 2,
         "dilations": (1,),
         "contrast": "local",
         "deepest": 2.0,
@@ -340,13 +359,14 @@ def test_deep_holes_start_from_what_the_moving_average_makes_of_the_half(tiny_co
     )
     check_run(config)
     recipe, state, images = build_recipe(config), start(config), jnp.asarray(photo_crops)
-    average = jax.tree.map(lambda leaf: leaf + 0.05, state.average)
+    average = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.05), state.average)
     state = dataclasses.replace(state, average=average)
-    batch = draw_batch(recipe, state, images)
+    batch = drawn(recipe, state, images)
     variables = {**average, "constants": {"mean_pixel": state.mean_pixel}}
-    wanted = first_completion(recipe.generator, variables, batch.image, batch.mask)
+    completion = jax.jit(functools.partial(first_completion, recipe.generator))
+    wanted = completion(variables, batch.image, batch.mask)
     np.testing.assert_allclose(batch.start, wanted, atol=1e-6)
-    smooth = harmonic_fill(batch.image, batch.mask, state.mean_pixel)
+    smooth = jax.jit(harmonic_fill)(batch.image, batch.mask, state.mean_pixel)
     assert np.abs(batch.mask * (batch.start - smooth)).max() > 0.01
     # The first step's output is that start, for the last layer is zero.
     _, terms = compiled(config, "completion")(state, images)
