@@ -28,7 +28,8 @@ def config(tiny_config):
 
 @pytest.fixture
 def state(config):
-    return create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
+    create = jax.jit(create_train_state, static_argnums=1)
+    return create(jax.random.key(0), config, np.full(3, 0.5, np.float32))
 
 
 def test_crops_follow_from_key_step_and_place(config, state, photographs):
@@ -59,7 +60,8 @@ for count in (1, 2):
     mesh = devices.batch_mesh(jax.devices()[:count])
     resident = devices.put_replicated(mesh, build_pyramids([photo], [photo.shape[:2]], 16))
     step = compile_step(build_recipe(config), "completion", mesh, resident)
-    state = create_train_state(jax.random.key(0), config, np.full(3, 0.5, np.float32))
+    create = jax.jit(create_train_state, static_argnums=1)  # else each operation is compiled
+    state = create(jax.random.key(0), config, np.full(3, 0.5, np.float32))
     state = jax.device_put(state, devices.replicated(mesh))
     _, terms = step(state, devices.put_batch(mesh, np.zeros(8, np.int32)))
     print(repr(float(terms.losses["reconstruction"])))
