@@ -30,8 +30,9 @@ from glcic_jax.training.state import abstract_train_state
 # The schedule is constant, so that runs of any length share their compiled programs. Joint steps
 # update the discriminators too; leaving out the phase between saves a compilation in each process.
 TINY = (
-    "--image-size 16 --data.batch-size 8 --model.width 4 --model.dilations 2 4 "
-    "--model.discriminator-width 4 --model.dense-features 8 --optimizer.schedule constant "
+    "--image-size 16 --data.batch-size 8 --model.width 4 "
+    "--model.dilations 2 --model.discriminator-width 4 --model.discriminator-halvings 1 "
+    "--model.dense-features 8 --optimizer.schedule constant "
     "--optimizer.learning-rate 0.0001 --optimizer.discriminator-learning-rate 0.0001 "
     "--phases.completion-steps 15 --phases.discriminator-steps 0 --phases.joint-steps 15 "
     "--loop.log-every 1 --loop.save-every 5 --loop.validate-every 10 --loop.validation-images 19"
