@@ -97,11 +97,19 @@ def photo() -> np.ndarray:
 
 @pytest.fixture
 def tiny_config() -> Config:
-    """A whole run in a few seconds: narrow networks at 16 px."""
+    """A whole run in a few seconds: narrow networks at 16 px, with few layers, for each of them
+    takes its time to trace and to compile."""
     return Config(
         image_size=16,
         data=DataConfig(batch_size=8),
-        model=ModelConfig(width=4, dilations=(2, 4), discriminator_width=4, dense_features=8),
+        model=ModelConfig(
+            width=4,
+            downsamples=1,
+            dilations=(2,),
+            discriminator_width=4,
+            discriminator_halvings=1,
+            dense_features=8,
+        ),
         phases=PhaseConfig(4, 3, 4),
         loop=LoopConfig(log_every=1, validate_every=4, save_every=2, validation_images=16),
     )
