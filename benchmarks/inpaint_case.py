@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from benchmarks.accelerators import Device, use_tensor_float_32
+from benchmarks.accelerators import Device, Dtype, use_tensor_float_32
 from glcic_jax.config.saved import from_json
 from glcic_jax.config.settings import Config
 
@@ -77,9 +77,9 @@ def main() -> None:
         inputs = dict(stored)
     image, mask = inputs["image"], inputs["mask"]
     config = from_json(str(inputs["config"]))
-    if "bfloat16" in arguments.method:
-        model = dataclasses.replace(config.model, compute_dtype="bfloat16")
-        config = dataclasses.replace(config, model=model)
+    dtype: Dtype = "bfloat16" if "bfloat16" in arguments.method else "float32"
+    model = dataclasses.replace(config.model, compute_dtype=dtype)
+    config = dataclasses.replace(config, model=model)
     variables = _nested(inputs, "variables")
     case = Case(arguments.method, arguments.device, arguments.threads, config, variables)
     complete = _prepare(case)

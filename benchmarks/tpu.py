@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import tyro
 
 from benchmarks import report
+from benchmarks.accelerators import Dtype
 from benchmarks.extras import require_libtpu
 from glcic_jax.commands.command_line import parse, run
 from glcic_jax.config.presets import PRESETS, preset
@@ -95,7 +96,9 @@ def main() -> None:
 
 def _variants(arguments: Arguments) -> dict[str, Config]:
     """Configurations by the name that the table gives them."""
-    chosen = {name: preset(name) for name in arguments.preset or tuple(PRESETS)}
+    chosen = {
+        name: _in_type(preset(name), "float32") for name in arguments.preset or tuple(PRESETS)
+    }
     if arguments.batch_size:
         for name, config in chosen.items():
             data = dataclasses.replace(config.data, batch_size=arguments.batch_size)
@@ -104,9 +107,13 @@ def _variants(arguments: Arguments) -> dict[str, Config]:
     for name in arguments.bfloat16:
         preset(name)  # complains of a name that does not exist
         if name in chosen:
-            model = dataclasses.replace(chosen[name].model, compute_dtype="bfloat16")
-            variants[f"{name} bfloat16"] = dataclasses.replace(chosen[name], model=model)
+            variants[f"{name} bfloat16"] = _in_type(chosen[name], "bfloat16")
     return variants
+
+
+def _in_type(config: Config, dtype: Dtype) -> Config:
+    model = dataclasses.replace(config.model, compute_dtype=dtype)
+    return dataclasses.replace(config, model=model)
 
 
 def _check_batches(jobs: list[_Job]) -> None:

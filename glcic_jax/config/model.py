@@ -90,5 +90,6 @@ class ModelConfig:
     in which case its convolution has a bias."""
     spectral_norm: bool = False
     """Spectral instead of batch normalisation in the discriminators (Miyato et al. 2018)."""
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the convolutions. Parameters, statistics and losses stay float32."""
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of the convolutions; auto: bfloat16 on a TPU and on NVIDIA GPUs from Ampere on, float32
+    elsewhere. Parameters, statistics and losses stay float32."""

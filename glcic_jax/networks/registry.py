@@ -19,6 +19,7 @@ from glcic_jax.config.settings import Config
 from glcic_jax.errors import UserError
 from glcic_jax.imaging.depths import most_halvings
 from glcic_jax.networks.completion import CompletionNetwork, ResidualNetwork, SkipNetwork
+from glcic_jax.networks.compute_type import with_compute_type
 from glcic_jax.networks.context_encoder import ContextEncoder
 from glcic_jax.networks.interface import Generator
 
@@ -32,8 +33,8 @@ class GeneratorEntry:
     """All that is known of a generator before it is built."""
 
     build: Callable[[Config, str | None], Generator]
-    """From a run's configuration and the batch axis of `jax.pmap` or `shard_map`, if there is one.
-    Equal arguments give equal modules."""
+    """From a run's configuration, its compute type decided, and the batch axis of `jax.pmap` or
+    `shard_map`, if there is one. Equal arguments give equal modules."""
     reads: tuple[str, ...]
     """Fields of the configuration that decide which network it is, by their dotted names: weights
     that were trained with one value don't work with another."""
@@ -88,7 +89,7 @@ def build_generator(config: Config, axis_name: str | None = None) -> Generator:
     Raises:
         UserError: there is no generator of the name in `config`.
     """
-    return generator_entry(config.model.generator).build(config, axis_name)
+    return generator_entry(config.model.generator).build(with_compute_type(config), axis_name)
 
 
 def check_run(config: Config) -> None:
@@ -101,7 +102,7 @@ def check_run(config: Config) -> None:
     entry = generator_entry(name)
     check(config)
     entry.check(config)
-    generator = entry.build(config, None)
+    generator = entry.build(with_compute_type(config), None)
     _require_multiple(size, generator.multiple, f"model.generator {name}")
     halvings = most_halvings(size, size, generator.deepest)
     _require_multiple(
@@ -231,7 +232,7 @@ def build_discriminator(config: Config, axis_name: str | None = None) -> nn.Modu
     # Imported here: whoever completes images needs none.
     from glcic_jax.networks.discriminators import BUILDERS
 
-    model = config.model
+    model = with_compute_type(config).model
     return BUILDERS[model.discriminator](
         model,
         {
