@@ -27,7 +27,7 @@ Array = TypeVar("Array", np.ndarray, jax.Array)
 SMALL = 64
 """Longest side in pixels of an image that is computed whole."""
 _GRID = 32
-"""Canvases are rounded up to a multiple of this many pixels."""
+"""Images are rounded up to a multiple of this many pixels."""
 
 
 class Canvas(NamedTuple):
@@ -54,11 +54,17 @@ def lay_out(generator: Generator, image_BxHxWx3: np.ndarray, hole_BxHxW: np.ndar
         [round_up(length + 2 * margin, multiple) // cell for length in size], np.int32
     )
     rows, columns = (
-        mirrored_places(0, round_up(int(count) * cell, _GRID), length, margin)
+        mirrored_places(0, _canvas(length, int(count) * cell, margin, cell), length, margin)
         for count, length in zip(cells_2, size, strict=True)
     )
     images, holes = (x[:, rows[:, None], columns] for x in (image_BxHxWx3, hole_BxHxW[..., None]))
     return Canvas(images, holes, cells_2)
+
+
+def _canvas(length: int, needed: int, margin: int, cell: int) -> int:
+    """The side of the canvas of images of that length, which takes `needed` pixels at least."""
+    # Margins aside: with narrow ones, a canvas of whole grid cells has up to four times the area.
+    return round_up(max(needed, round_up(length, _GRID) + 2 * margin), cell)
 
 
 def cut_out(generator: Generator, output: Array, height: int, width: int) -> Array:
