@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -187,10 +186,8 @@ def _mesh(device: Device) -> Mesh:
 
 
 def _bytes_accessed(step: Any, state: Any, batch: jax.Array) -> float | None:
-    """Of a step of `compile_step` with resident images, which it passes on to what `jax.jit`
-    returned; that, unlike the step itself, tells its costs. The program is at hand already."""
-    inner = inspect.getclosurevars(step).nonlocals
-    cover = inner.get("cover_NxSxS")
-    costs = inner["jitted"].lower(state, batch, inner["resident"], cover).compile().cost_analysis()
-    counted = (costs or {}).get("bytes accessed", 0.0)
+    """Of a step of `compile_step` with resident images, which it binds to what `jax.jit` returned.
+    The program is at hand already."""
+    compiled = step.func.lower(state, batch, **step.keywords).compile()
+    counted = (compiled.cost_analysis() or {}).get("bytes accessed", 0.0)
     return float(counted) if counted > 0 else None

@@ -129,7 +129,7 @@ def compile_step(
     )
     if resident is None and cover_NxSxS is None:
         return jitted
-    return lambda state, batch: jitted(state, batch, resident, cover_NxSxS)
+    return functools.partial(jitted, resident=resident, cover_NxSxS=cover_NxSxS)
 
 
 def _start_or_resume(
