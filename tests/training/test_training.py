@@ -92,11 +92,10 @@ def whole(tmp_path_factory, run_python) -> Path:
 
 
 # The loop asks the data for a step, whatever the phase, so one phase of streaming is enough, and
-# each that is left out saves three processes a compilation. The other run goes on with a phase that
-# both networks' optimizers are in the middle of, and then changes phases. Ctrl-C: see
-# test_distributed.py.
+# each that is left out saves three processes a compilation. The other run goes on with the phase
+# that both networks and both optimizers are in the middle of. Ctrl-C: see test_distributed.py.
 STOPS = {
-    "resident": {"discriminator": signal.SIGKILL},
+    "resident": {"joint": signal.SIGKILL},
     "streaming": {"completion": signal.SIGTERM},
 }
 
