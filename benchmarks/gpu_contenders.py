@@ -1,7 +1,7 @@
 """The ways to take training steps that `benchmarks.train_step --device cuda` compares.
 
 All keep the images on the device, so that only indices travel, and none waits for the device
-within a run. They work on a CPU too, where the tests call them.
+within a run. On a CPU the first of ours and of PyTorch's are the two sides of the comparison there.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Contender:
 def prepare_ours(
     config: Config, phase: Phase, crops_NxSxSx3: np.ndarray, device: Device
 ) -> Prepared:
-    """A call a step, as `train.py` takes them; uint8 images on the first device."""
+    """A call a step, as `train.py` takes them; uint8 images on the device."""
     mesh, state, step = stepping.start(
         config, phase, stepping.mean_pixel(crops_NxSxSx3), crops_NxSxSx3, _mesh(device)
     )
@@ -181,8 +181,8 @@ CONTENDERS: dict[Key, Contender] = {
 
 
 def _mesh(device: Device) -> Mesh:
-    """Of one device: PyTorch uses one."""
-    return devices.batch_mesh(jax.devices(device)[:1])
+    """Of one GPU, as PyTorch uses one; of all virtual devices of a CPU."""
+    return devices.batch_mesh(jax.devices(device)[:1] if device == "cuda" else None)
 
 
 def _bytes_accessed(step: Any, state: Any, batch: jax.Array) -> float | None:

@@ -172,42 +172,18 @@ def _rates(samples: Samples, config: Config) -> dict[str, Any]:
 
 
 def _our_run(config: Config, phase: Phase, crops: np.ndarray) -> Run:
-    """The training loop of `glcic_jax.training` without its reports."""
-    import jax
+    from benchmarks.gpu_contenders import prepare_ours
 
-    from benchmarks import stepping
-    from glcic_jax.runtime import devices
-
-    mesh, state, step = stepping.start(config, phase, stepping.mean_pixel(crops), crops)
-    batches = stepping.shuffled_batches(len(crops), config.data.batch_size)
-
-    def steps(count: int) -> None:
-        nonlocal state
-        terms: Any = None
-        for _ in range(count):
-            state, terms = step(state, devices.put_batch(mesh, next(batches)))
-        jax.block_until_ready((state, terms))
-
-    return steps
+    return prepare_ours(config, phase, crops, "cpu").run
 
 
 def _their_run(config: Config, phase: Phase, crops: np.ndarray) -> Run:
     import torch
 
-    from benchmarks import stepping
-    from benchmarks.torch_steps import Trainer
+    from benchmarks.gpu_contenders import prepare_pytorch
 
     torch.set_num_threads(report.cores())
-    torch.manual_seed(0)
-    trainer = Trainer(config, stepping.mean_pixel(crops))
-    images = torch.from_numpy(crops)
-    batches = stepping.shuffled_batches(len(crops), config.data.batch_size)
-
-    def steps(count: int) -> None:
-        for _ in range(count):
-            trainer.step(phase, images[torch.from_numpy(next(batches))])
-
-    return steps
+    return prepare_pytorch(config, phase, crops, "cpu").run
 
 
 def _publish(results: list[dict[str, Any]], peaks: dict[str, float]) -> None:
