@@ -107,12 +107,50 @@ class NormReLU(nn.Module):
         Returns:
             The result, of the shape of `x`, of type `dtype`.
         """
-        norm = nn.BatchNorm(
-            use_running_average=not train,
-            momentum=self.momentum,
-            epsilon=EPSILON,
-            dtype=self.dtype,
-            axis_name=self.axis_name if train else None,
-            name="norm",
-        )
-        return norm(nn.relu(x)) if self.rectifies_first else nn.relu(norm(x))
+        norm = BatchNorm(self.momentum, self.dtype, self.axis_name, name="norm")
+        if self.rectifies_first:
+            return norm(nn.relu(x), train=train)
+        return nn.relu(norm(x, train=train))
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167) over all axes but the last.
+
+    Its variables are those of `flax.linen.BatchNorm`, its results the same but for rounding. It
+    differs in that it multiplies and adds one number each for a feature. Flax subtracts the mean
+    first, and on CPUs XLA keeps that difference for the gradient: one more array written and read
+    for each layer, 7 % of a joint step at 32 px (`benchmarks.train_step`).
+    """
+
+    momentum: float
+    dtype: jnp.dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """As `NormReLU`, without the ReLU; `x` has any shape that ends in the features."""
+        shape = x.shape[-1:]
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
+        scale_F = self.param("scale", nn.initializers.ones_init(), shape)
+        bias_F = self.param("bias", nn.initializers.zeros_init(), shape)
+        x = x.astype(jnp.float32)
+        if train:
+            mean_F, var_F = self._statistics(x)
+            if not self.is_initializing():
+                kept = self.momentum
+                running_mean.value = kept * running_mean.value + (1 - kept) * mean_F
+                running_var.value = kept * running_var.value + (1 - kept) * var_F
+        else:
+            mean_F, var_F = running_mean.value, running_var.value
+        factor_F = scale_F * jax.lax.rsqrt(var_F + EPSILON)
+        return (x * factor_F + (bias_F - mean_F * factor_F)).astype(self.dtype)
+
+    def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """mean_F and var_F of the whole batch."""
+        axes = tuple(range(x.ndim - 1))
+        moments_2xF = jnp.stack([x.mean(axes), jnp.square(x).mean(axes)])
+        if self.axis_name is not None and not self.is_initializing():
+            moments_2xF = jax.lax.pmean(moments_2xF, self.axis_name)
+        mean_F, square_F = moments_2xF
+        return mean_F, jnp.maximum(square_F - jnp.square(mean_F), 0.0)
