@@ -59,10 +59,10 @@ def main() -> None:
 
 def _open(root: Path) -> dict[str, float]:
     """Seconds by what is done."""
+    from glcic_jax.cpu.caches import user_cache
     from glcic_jax.data.crops import CropSettings
     from glcic_jax.data.folder import Folder
     from glcic_jax.data.folder_files import split_paths
-    from glcic_jax.runtime.files import user_cache
 
     crops = CropSettings(image_size=256, min_scale=1.0, max_scale=1.5)
     for index in (user_cache("folders") or root).glob("*.npz"):

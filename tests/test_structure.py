@@ -16,6 +16,7 @@ ROOMS = (
     "config",
     "imaging",
     "files",
+    "cpu",
     "networks",
     "runtime",
     "data",

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from glcic_jax.runtime.files import load_arrays, save_arrays, user_cache
+from glcic_jax.cpu.caches import user_cache
+from glcic_jax.runtime.files import load_arrays, save_arrays
 
 LEAST_FILES = 10_000
 """Smaller folders are opened file by file each time, which takes a second or two."""

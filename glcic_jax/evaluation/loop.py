@@ -4,7 +4,8 @@ A completer maps 8-bit images and masks to 8-bit completed images. `evaluate` sh
 the same images and masks and scores what comes back, per image and in index order. The masks follow
 from (protocol, seed, index) alone and every compiled call has a fixed shape on each device, so the
 scores are bit for bit the same for any batch size, number of devices of a machine, and number of
-processes of a job, each of which scores a share of the images.
+processes of a job, each of which scores a share of the images. (But a single CPU device convolves
+by other code than one of several, see `networks/operators.py`: their last bits differ.)
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def model_completer(generator: Generator, variables: Any, mesh: Mesh | None = No
 
     Small images are shared out over all devices of the mesh; each device computes 16 a call,
     whatever the batch. Larger ones are filled one by one. An 8-bit result is therefore the same for
-    any batch size and number of devices. Calls with another model of the same definition don't
+    any batch size, and on CPUs without compiled convolutions and on accelerators for any number of
+    devices. Calls with another model of the same definition don't
     compile again.
 
     Args:
@@ -117,6 +118,8 @@ def _in_8_bits(output: jax.Array, image_u8: jax.Array, mask: jax.Array) -> Any:
 
 def _shared_out(function: Any, mesh: Mesh) -> Any:
     """The function on each device's share of the batch; its first argument is on all of them."""
+    if mesh.size == 1:
+        return function
     batch = PartitionSpec(*mesh.axis_names)
     return jax.shard_map(
         function,

@@ -1,9 +1,9 @@
 """Convolution and two kinds that double the map, in the form that suits the platform.
 
-Every formulation here is the same linear map as the native operator and differs by rounding only.
-TPU and GPU always run the native operator. On CPU it is rewritten where the native operator or its
-gradient is many times slower, which both kinds that double the map always are, and where few
-features would make its bits depend on the number of threads.
+Every formulation is the same linear map as XLA's native operator and differs by rounding only. TPU
+and GPU always run the native operator. A single CPU device calls convolutions of our own in C
+(`glcic_jax.cpu`) where there is a C compiler; otherwise the native operator, or a rewriting of it
+where that is many times quicker (`rewritings.py`).
 
 Arrays are NHWC, kernels HWIO, float32 or bfloat16; the result has the dtype of the input. Shapes
 are in the names: B batch, H and W the map, K the kernel side, C channels in, F channels out.
@@ -16,15 +16,19 @@ convolutional layer?", arXiv:1609.07009, for the output phases of a transposed c
 """
 
 import functools
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
-_FEWEST_FEATURES = 8
+from glcic_jax.cpu import convolutions as in_c
+from glcic_jax.networks.rewritings import (
+    FEWEST_FEATURES,
+    LAYOUT,
+    convolve_transpose_phases,
+    rewriting,
+)
 
 
 def convolve(
@@ -57,46 +61,13 @@ def convolve(
 
     if not all(isinstance(length, int) for length in x_BxHxWxC.shape[1:3]):
         return native(x_BxHxWxC, kernel_KxKxCxF)  # exported for all sizes
-
-    # Measured on a 2-core AVX-512 CPU with the compiler options of `runtime/devices.py`: forward
-    # and both gradients together, batch 64. Outside these two ranges no rewriting reliably gained
-    # 20 %.
-    (height, width, channels), size = x_BxHxWxC.shape[1:], max(x_BxHxWxC.shape[1:3])
-    dead = dilation >= size
-    if stride == 1 and side > 1 and (dead or (2 * dilation >= size and channels >= 128)):
-        # If dead, only the centre reads more than padding: 8 to 50 times faster on 8x8. Between
-        # half the map and that, many taps read half of it or less: 1.3 to 2.4 times faster, but
-        # slower with 64 channels, no gain at dilation 2 on 8x8. They compile 4 times longer.
-        def on_cpu(x, kernel):
-            return _convolve_live_taps(x, kernel, dilation)
-    elif stride == 2 and dilation == 1 and -(-size // 2) < side <= min(height, width):
-        # The native input gradient falls off a cliff if the kernel is larger than the output:
-        # rewritten, 5x5 on 8x8 and 3x3 on 4x4 are 5 to 12 times faster. On larger maps, and for
-        # 5x5 on 4x4, the native operator is.
-        on_cpu = _convolve_space_to_depth
-    elif kernel_KxKxCxF.shape[3] < _FEWEST_FEATURES:
-
-        def on_cpu(x, kernel):
-            return _convolve_widened(x, kernel, stride, dilation)
+    on_cpu: Callable[[jax.Array, jax.Array], jax.Array]
+    if in_c.suit(x_BxHxWxC, kernel_KxKxCxF):
+        pad = dilation * (side - 1) // 2
+        on_cpu = functools.partial(in_c.convolve, stride=stride, dilation=dilation, pad=pad)
     else:
-        return native(x_BxHxWxC, kernel_KxKxCxF)
+        on_cpu = rewriting(x_BxHxWxC, kernel_KxKxCxF, stride, dilation) or native
     return _per_platform(on_cpu, native, x_BxHxWxC, kernel_KxKxCxF)
-
-
-def _convolve_widened(
-    x_BxHxWxC: jax.Array, kernel_KxKxCxF: jax.Array, stride: int, dilation: int
-) -> jax.Array:
-    """`convolve_native` with zero features added and cut off again.
-
-    With so few features the CPU's native operator shares each output value's additions out over
-    its threads, so that the last bits would depend on the number of cores and of devices.
-    """
-    count = kernel_KxKxCxF.shape[3]
-    missing = ((0, 0), (0, 0), (0, 0), (0, _FEWEST_FEATURES - count))
-    wide = convolve_native(
-        x_BxHxWxC, jnp.pad(kernel_KxKxCxF, missing), stride=stride, dilation=dilation
-    )
-    return wide[..., :count]
 
 
 def convolve_transpose(x_BxHxWxC: jax.Array, kernel_4x4xCxF: jax.Array) -> jax.Array:
@@ -123,9 +94,8 @@ def convolve_transpose(x_BxHxWxC: jax.Array, kernel_4x4xCxF: jax.Array) -> jax.A
     # The native weight gradient on CPU is an input-dilated convolution with a window as large as
     # the map. By phases, forward and both gradients run 7 to 30 times faster at 8x8 and 16x16
     # (2-core AVX-512 CPU); on TPU the native operator moves a third less memory.
-    return _per_platform(
-        _convolve_transpose_phases, convolve_transpose_native, x_BxHxWxC, kernel_4x4xCxF
-    )
+    on_cpu = _transpose_in_c if in_c.suit(x_BxHxWxC, kernel_4x4xCxF) else convolve_transpose_phases
+    return _per_platform(on_cpu, convolve_transpose_native, x_BxHxWxC, kernel_4x4xCxF)
 
 
 def convolve_doubled(x_BxHxWxC: jax.Array, kernel_3x3xCxF: jax.Array) -> jax.Array:
@@ -145,13 +115,13 @@ def convolve_doubled(x_BxHxWxC: jax.Array, kernel_3x3xCxF: jax.Array) -> jax.Arr
     _check(x_BxHxWxC, kernel_3x3xCxF)
     if kernel_3x3xCxF.shape[:2] != (3, 3):
         raise ValueError(f"the kernel must be 3x3, got {kernel_3x3xCxF.shape[:2]}")
-    if kernel_3x3xCxF.shape[3] < _FEWEST_FEATURES:  # see `_convolve_widened`
+    if kernel_3x3xCxF.shape[3] < FEWEST_FEATURES:  # see there
         return convolve(_double_nearest(x_BxHxWxC), kernel_3x3xCxF)
 
     # The nine taps read only four different pixels for an output, so four products do on CPU;
     # `benchmarks.operators --generator residual` times them.
     def on_cpu(x, kernel):
-        return _convolve_transpose_phases(x, _transposed_kernel(kernel))
+        return convolve_transpose(x, _transposed_kernel(kernel))
 
     return _per_platform(on_cpu, convolve_doubled_native, x_BxHxWxC, kernel_3x3xCxF)
 
@@ -167,7 +137,7 @@ def convolve_native(
         window_strides=(stride, stride),
         padding=((pad, pad), (pad, pad)),
         rhs_dilation=(dilation, dilation),
-        dimension_numbers=_LAYOUT,
+        dimension_numbers=LAYOUT,
     )
 
 
@@ -175,14 +145,21 @@ def convolve_inner(
     x_BxHxWxC: jax.Array, kernel_KxKxCxF: jax.Array, *, stride: int = 1, dilation: int = 1
 ) -> jax.Array:
     """As `convolve`, but nothing is padded: only outputs whose every tap lies in the input."""
-    return lax.conv_general_dilated(
-        x_BxHxWxC,
-        kernel_KxKxCxF,
-        window_strides=(stride, stride),
-        padding="VALID",
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=_LAYOUT,
-    )
+
+    def native(x, kernel):
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(stride, stride),
+            padding="VALID",
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=LAYOUT,
+        )
+
+    if not in_c.suit(x_BxHxWxC, kernel_KxKxCxF):
+        return native(x_BxHxWxC, kernel_KxKxCxF)
+    on_cpu = functools.partial(in_c.convolve, stride=stride, dilation=dilation, pad=0)
+    return _per_platform(on_cpu, native, x_BxHxWxC, kernel_KxKxCxF)
 
 
 def convolve_transpose_native(x_BxHxWxC: jax.Array, kernel_4x4xCxF: jax.Array) -> jax.Array:
@@ -193,13 +170,19 @@ def convolve_transpose_native(x_BxHxWxC: jax.Array, kernel_4x4xCxF: jax.Array) -
         window_strides=(1, 1),
         padding=((2, 2), (2, 2)),
         lhs_dilation=(2, 2),
-        dimension_numbers=_LAYOUT,
+        dimension_numbers=LAYOUT,
     )
 
 
 def convolve_doubled_native(x_BxHxWxC: jax.Array, kernel_3x3xCxF: jax.Array) -> jax.Array:
     """`convolve_doubled` as a repetition and one XLA convolution, without its checks."""
     return convolve_native(_double_nearest(x_BxHxWxC), kernel_3x3xCxF)
+
+
+def _transpose_in_c(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    batch, height, width, _ = x.shape
+    shape = (batch, 2 * height, 2 * width, kernel.shape[3])
+    return in_c.convolve_transposed(x, kernel.swapaxes(2, 3), (2, 1, 1), shape)
 
 
 def _double_nearest(x_BxHxWxC: jax.Array) -> jax.Array:
@@ -234,80 +217,3 @@ def _per_platform(on_cpu, native, x: jax.Array, kernel: jax.Array) -> jax.Array:
     # traced: only the former is right for a program compiled ahead of time for a TPU on a machine
     # that has none. The branch not taken leaves nothing in the compiled program.
     return lax.platform_dependent(x, kernel, cpu=on_cpu, default=native)
-
-
-def _live(size: int, offset: int) -> tuple[slice, slice] | None:
-    """Outputs, and the inputs they read, for which `output + offset` lies inside the map."""
-    start, stop = max(0, -offset), min(size, size - offset)
-    if start >= stop:
-        return None
-    return slice(start, stop), slice(start + offset, stop + offset)
-
-
-def _off_centre_taps(height: int, width: int, side: int, dilation: int) -> Iterator[tuple]:
-    """Off-centre taps that read more than padding; their output and input rows and columns."""
-    centre = side // 2
-    for tap in itertools.product(range(side), repeat=2):
-        rows = _live(height, dilation * (tap[0] - centre))
-        columns = _live(width, dilation * (tap[1] - centre))
-        if tap != (centre, centre) and rows and columns:
-            yield tap, (rows[0], columns[0]), (rows[1], columns[1])
-
-
-def _convolve_live_taps(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """One matrix product per tap, over the pixels where the tap does not read padding."""
-    height, width = x.shape[1:3]
-    side = kernel.shape[0]
-    # Sums are kept in float32, as the native operator keeps them.
-    product = functools.partial(jnp.einsum, "bhwc,cf->bhwf", preferred_element_type=jnp.float32)
-    y = product(x, kernel[side // 2, side // 2])
-    for tap, (out_rows, out_columns), (rows, columns) in _off_centre_taps(
-        height, width, side, dilation
-    ):
-        # An update in place, not a sum of padded products: XLA would fuse that sum into each of
-        # its readers and compute it anew for every tap of the gradient.
-        y = y.at[:, out_rows, out_columns].add(product(x[:, rows, columns], kernel[tap]))
-    return y.astype(x.dtype)
-
-
-def _convolve_space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Stride 2 as stride 1 over 2x2 blocks of pixels, each block one pixel of 4C channels."""
-    height, width = x.shape[1:3]
-    side, _, channels, features = kernel.shape
-    pad = side // 2
-    before, after = -(-pad // 2), pad // 2  # blocks on either side of the centre block
-    blocks = before + 1 + after
-    # An odd side gets a row or column of the zeros that the padding holds anyway.
-    x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
-    x = jnp.concatenate([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=3)
-    front = 2 * before - pad
-    margin = (front, 2 * blocks - side - front)
-    kernel = jnp.pad(kernel, (margin, margin, (0, 0), (0, 0)))
-    kernel = kernel.reshape(blocks, 2, blocks, 2, channels, features).transpose(0, 2, 1, 3, 4, 5)
-    return lax.conv_general_dilated(
-        x,
-        kernel.reshape(blocks, blocks, 4 * channels, features),
-        window_strides=(1, 1),
-        padding=((before, after), (before, after)),
-        dimension_numbers=_LAYOUT,
-    )
-
-
-def _convolve_transpose_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Outputs of equal parity (i, j) are a 2x2 stride-1 convolution of the input; interleave."""
-    batch, height, width, _ = x.shape
-    mirrored = jnp.flip(kernel, (0, 1))
-
-    def phase(i: int, j: int) -> jax.Array:
-        return lax.conv_general_dilated(
-            x,
-            mirrored[i::2, j::2],
-            window_strides=(1, 1),
-            padding=((1 - i, i), (1 - j, j)),
-            dimension_numbers=_LAYOUT,
-        )
-
-    # One axis at a time: a mesh with explicit axes refuses a reshape that merges two pairs.
-    rows = [jnp.stack([phase(i, 0), phase(i, 1)], axis=3) for i in (0, 1)]
-    rows = [row.reshape(batch, height, 2 * width, -1) for row in rows]
-    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)

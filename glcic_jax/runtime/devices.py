@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
-import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,8 +13,8 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from glcic_jax.cpu.caches import instruction_sets, user_cache
 from glcic_jax.errors import UserError
-from glcic_jax.runtime.files import user_cache
 
 BATCH_AXIS = "batch"
 
@@ -43,7 +40,7 @@ def keep_compiled_programs() -> None:
     chosen = getattr(jax.config, "jax_compilation_cache_dir", None)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or chosen:
         return
-    directory = user_cache(f"programs-{_instruction_sets()}")
+    directory = user_cache(f"programs-{instruction_sets()}")
     if directory is None:  # every start compiles
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
@@ -126,16 +123,6 @@ def jit(function: Callable, **settings: Any) -> Callable:
         return compiled()(*args, **kwargs)
 
     return call
-
-
-def _instruction_sets() -> str:
-    """A short name of this machine's kind of CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        flags = next(line for line in lines if line.startswith(("flags", "Features")))
-    except (OSError, StopIteration):
-        flags = platform.processor()
-    return f"{platform.machine()}-{zlib.crc32(flags.encode()):08x}"
 
 
 def batch_mesh(devices: list[jax.Device] | None = None) -> Mesh:

@@ -24,19 +24,6 @@ _MOST_COMPRESSION = 20
 """Weights hardly shrink, so a file that grows more is not one of ours."""
 
 
-def user_cache(name: str) -> Path | None:
-    """The directory `name` of this package in the user's cache directory (`XDG_CACHE_HOME`, by
-    default `~/.cache`), made if need be; None where it can't be: no home directory, or a read-only
-    one."""
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        directory = Path(base, "glcic_jax", name)
-        directory.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return directory
-
-
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Replace `path` in one move, after `write` has filled a temporary file beside it.
 

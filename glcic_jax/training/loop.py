@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from glcic_jax.config.saved import to_json
 from glcic_jax.config.settings import Config, Phase, phase_of, total_steps
+from glcic_jax.cpu import convolutions
 from glcic_jax.data.folder_files import one_walk
 from glcic_jax.data.mask_folder import open_masks
 from glcic_jax.data.pipeline import TrainingData, open_training, require_same
@@ -162,6 +163,8 @@ def _announce(writers: Writers, config: Config, mesh: Mesh, state: TrainState) -
         for network in (state.generator, state.discriminator)
     ]
     kind = mesh.devices.flat[0].device_kind
+    if jax.default_backend() == "cpu":
+        kind += ", convolutions " + ("in C" if convolutions.are_used() else "by XLA")
     shared = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     writers.message(
         f"{mesh.size} device(s){shared} ({kind}); completion network {counts[0]:,} parameters, "

@@ -16,6 +16,7 @@ from support import ROOT
 from glcic_jax.config.rules import PROTOCOLS
 from glcic_jax.config.scoring import Scoring
 from glcic_jax.config.settings import Config, ModelConfig
+from glcic_jax.cpu import convolutions
 from glcic_jax.errors import UserError
 from glcic_jax.evaluation import loop, metrics, model, protocols, reporting
 from glcic_jax.evaluation.model import model_completer
@@ -117,7 +118,11 @@ def test_each_device_always_computes_the_same_number_of_images(monkeypatch):
     assert set(sizes) == {16 * jax.device_count()}
 
 
-def test_eight_devices_change_no_bit(results, run_python):
+def test_eight_devices_change_no_bit(run_python, monkeypatch):
+    """By the same convolutions: one CPU device alone has others."""
+    monkeypatch.setattr(convolutions, "suit", lambda *_: False)
+    jax.clear_caches()
+    results = _evaluate(64)
     program = (
         "import jax; from tests.evaluation import test_loop as t; assert jax.device_count() == 8;"
         "print(*{t._fingerprint(t._evaluate(size)) for size in (7, 64)}, t._raw_fingerprint())"
@@ -126,6 +131,7 @@ def test_eight_devices_change_no_bit(results, run_python):
     run = run_python("-c", program, devices=8, PYTHONPATH=paths)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == [_fingerprint(results), _raw_fingerprint()]
+    jax.clear_caches()
 
 
 def test_scores_are_those_of_each_image_alone(results):

@@ -14,7 +14,9 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy import signal
 
-from glcic_jax.networks import operators
+from glcic_jax.cpu import convolutions as in_c
+from glcic_jax.cpu import library
+from glcic_jax.networks import operators, rewritings
 
 BATCH = 2
 
@@ -98,15 +100,27 @@ SHAPES = [
 def _formulations(stride, dilation):
     """Each function that claims to be this convolution, whatever the rule would choose."""
     yield "public", functools.partial(operators.convolve, stride=stride, dilation=dilation)
+    yield "by XLA", functools.partial(_by_xla, stride, dilation)
     if stride == 1:
-        function = operators._convolve_live_taps
+        function = rewritings.convolve_live_taps
         yield function.__name__, functools.partial(_with_dilation, function, dilation)
     if stride == 2 and dilation == 1:
-        yield "_convolve_space_to_depth", operators._convolve_space_to_depth
+        yield "convolve_space_to_depth", rewritings.convolve_space_to_depth
+
+
+def _by_xla(stride, dilation, x, kernel):
+    native = functools.partial(operators.convolve_native, stride=stride, dilation=dilation)
+    return (rewritings.rewriting(x, kernel, stride, dilation) or native)(x, kernel)
 
 
 def _with_dilation(function, dilation, x, kernel):
     return function(x, kernel, dilation)
+
+
+@pytest.fixture
+def by_xla(monkeypatch):
+    """As on a machine without a C compiler."""
+    monkeypatch.setattr(in_c, "suit", lambda *_: False)
 
 
 @functools.cache
@@ -147,7 +161,7 @@ def test_convolution_formulations_agree(height, width, side, stride, dilation, f
     "function",
     [
         operators.convolve_transpose_native,
-        operators._convolve_transpose_phases,
+        rewritings.convolve_transpose_phases,
         operators.convolve_transpose,
     ],
 )
@@ -162,8 +176,11 @@ def test_transposed_convolution(size, function):
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 1), (1, 6)])
 @pytest.mark.parametrize("features", [4, 8])
-def test_convolution_of_the_doubled_map(size, features):
+@pytest.mark.parametrize("in_which", ["in C", "by XLA"])
+def test_convolution_of_the_doubled_map(size, features, in_which, request):
     """Also with fewer features than are worth a rewriting."""
+    if in_which == "by XLA":
+        request.getfixturevalue("by_xla")
     x, kernel = _arrays(12, *size, 3, features=features)
     doubled = x.repeat(2, axis=1).repeat(2, axis=2)
     expected = _value_and_gradients(operators.convolve_doubled_native, x, kernel)
@@ -174,7 +191,7 @@ def test_convolution_of_the_doubled_map(size, features):
 
 
 BY_ORACLE = [
-    (functools.partial(_with_dilation, operators._convolve_live_taps, 4), (8, 7, 3), (1, 4)),
+    (functools.partial(_with_dilation, rewritings.convolve_live_taps, 4), (8, 7, 3), (1, 4)),
     (functools.partial(operators.convolve, stride=2), (7, 8, 5), (2, 1)),
     (operators.convolve_transpose, (5, 4, 4), None),
 ]
@@ -242,12 +259,24 @@ def test_other_platforms_get_one_native_convolution(function, shape):
         (operators.convolve, (32, 33, 3, 128), "dot_general", False),
     ],
 )
+@pytest.mark.usefixtures("by_xla")
 def test_rule_for_cpu(function, shape, text, present):
     """The gradient's program shows which form was chosen; the last two are left native."""
     x, kernel = _arrays(11, *shape)
     gradient = jax.jit(jax.grad(lambda x, kernel: (function(x, kernel) ** 2).sum(), (0, 1)))
     program = gradient.trace(x, kernel).lower(lowering_platforms=("cpu",)).as_text()
     assert (text in program) == present
+
+
+@pytest.mark.skipif(not library.is_loaded(), reason="there is no C compiler")
+@pytest.mark.parametrize(("function", "shape"), CHOSEN)
+def test_one_cpu_calls_the_library(function, shape):
+    """Forward and both gradients, and nothing of XLA's."""
+    x, kernel = _arrays(11, *shape)
+    gradient = jax.jit(jax.grad(lambda x, kernel: (function(x, kernel) ** 2).sum(), (0, 1)))
+    program = gradient.trace(x, kernel).lower(lowering_platforms=("cpu",)).as_text()
+    assert program.count("custom_call @glcic_jax_") == 3
+    assert "stablehlo.convolution" not in program
 
 
 def test_batch_stays_sharded_on_two_devices(run_python):
