@@ -9,14 +9,19 @@
 /* A tile of PIXELS x WIDEST vectors of sums, one row of factors and one broadcast value fill the
    registers: 32 of them with AVX-512 and on ARM, else 16. */
 #if defined(__AVX512F__)
-enum { LANES = 16, PIXELS = 6, WIDEST = 4 };
+#define LANES 16
+#define WIDEST 4
 #elif defined(__AVX__)
-enum { LANES = 8, PIXELS = 6, WIDEST = 2 };
+#define LANES 8
+#define WIDEST 2
 #elif defined(__aarch64__)
-enum { LANES = 4, PIXELS = 6, WIDEST = 4 };
+#define LANES 4
+#define WIDEST 4
 #else
-enum { LANES = 4, PIXELS = 6, WIDEST = 2 };
+#define LANES 4
+#define WIDEST 2
 #endif
+#define PIXELS 6
 
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
@@ -166,8 +171,8 @@ INLINE void add_tile(int vectors, const Segment *segment, int64_t count, Vector 
     for (int v = 0; v < vectors; v++) sum[n][v] = kept[n][v];
 }
 
-/* The same for fewer features than half a vector holds, where most lanes would add zeros: here the
-   lanes are channels, and `sum[n]` holds the features of pixel n. */
+/* The same for so few features that most lanes of a vector would add zeros: here the lanes are
+   channels, and `sum[n]` holds the features of pixel n. */
 enum { THIN = 4 };
 INLINE void add_thin(int features, const Segment *segment, int64_t count, float (*sum)[THIN]) {
   Vector kept[PIXELS][THIN];
@@ -204,7 +209,7 @@ static void wide_tile(int vectors, const Segment *segment, int64_t count, Vector
   switch (vectors) {
     case 1: add_tile(1, segment, count, sum); break;
     case 2: add_tile(2, segment, count, sum); break;
-#if !defined(__AVX__) || defined(__AVX512F__)
+#if WIDEST == 4
     case 3: add_tile(3, segment, count, sum); break;
     case 4: add_tile(4, segment, count, sum); break;
 #endif
@@ -413,7 +418,7 @@ static void products(int channels, int vectors, const Gradient *gradient, const 
     CASES(1)
     CASE(7, 1) CASE(8, 1) CASE(9, 1) CASE(10, 1) CASE(11, 1) CASE(12, 1)
     CASES(2)
-#if !defined(__AVX__) || defined(__AVX512F__)
+#if WIDEST == 4
     CASE(7, 2) CASE(8, 2)
     CASES(3)
     CASES(4)

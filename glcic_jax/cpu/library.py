@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import jax
@@ -27,10 +28,10 @@ _OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared")
 _FOR_THIS_MACHINE = (("-march=native",), ("-mcpu=native",), ())
 _SECONDS = 120
 
+_one_at_a_time = threading.Lock()
 _log = logging.getLogger("glcic_jax")
 
 
-@functools.cache
 def is_loaded() -> bool:
     """Compile the library if need be, load it and make its functions known to XLA.
 
@@ -44,6 +45,12 @@ def is_loaded() -> bool:
     Raises:
         UserError: `GLCIC_JAX_COMPILER` names a program that is not there.
     """
+    with _one_at_a_time:
+        return _is_registered()
+
+
+@functools.cache
+def _is_registered() -> bool:
     library = open_library()
     for name in FUNCTIONS if library else ():
         function = jax.ffi.pycapsule(getattr(library, name))

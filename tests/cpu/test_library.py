@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import shutil
 
 import pytest
@@ -84,3 +85,23 @@ def test_a_run_without_a_compiler(run_python):
     for compiler, expected in (("", "False 13.5"), (os.environ.get("CC", "cc"), "True 13.5")):
         run = run_python("-c", program, GLCIC_JAX_COMPILER=compiler)
         assert run.stdout.strip() == expected, run.stderr
+
+
+OTHER = """
+import sys
+from glcic_jax.cpu import library
+library._FOR_THIS_MACHINE = (tuple(sys.argv[1:]),)
+from tests.cpu import test_convolutions as tests
+for number in range(12):
+    tests.test_any_geometry(number)
+tests.test_a_kernel_with_many_weights()
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the options are for that")
+@pytest.mark.parametrize("options", [("-mavx2", "-mfma"), ()], ids=["AVX2", "SSE2"])
+def test_older_machines(options, run_python, tmp_path):
+    """Other widths of vectors and other numbers of registers."""
+    run = run_python("-c", OTHER, *options, XDG_CACHE_HOME=str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert list(tmp_path.rglob("*.so"))
