@@ -75,8 +75,38 @@ def convolve_transposed(
     return _transposed.bind(y_BxHxWxF, kernel_KxKxCxF, geometry=geometry, shape=shape)
 
 
-def _operation(name: str) -> Primitive:
-    """A function of the library. Its parameters are a `geometry` and the `shape` of its result."""
+def _convolve_by_xla(x: jax.Array, kernel: jax.Array, geometry: Geometry, **_: Any) -> jax.Array:
+    stride, dilation, pad = geometry
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((pad, pad), (pad, pad)),
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _transposed_by_xla(y: jax.Array, kernel: jax.Array, geometry: Geometry, shape: Any) -> Any:
+    def forward(x: jax.Array) -> jax.Array:
+        return _convolve_by_xla(x, kernel, geometry)
+
+    return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, y.dtype))(y)[0]
+
+
+def _gradient_by_xla(x: jax.Array, y: jax.Array, geometry: Geometry, shape: Any) -> Any:
+    def forward(kernel: jax.Array) -> jax.Array:
+        return _convolve_by_xla(x, kernel, geometry)
+
+    return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, y.dtype))(y)[0]
+
+
+def _operation(name: str, by_xla: Callable) -> Primitive:
+    """A function of the library. Its parameters are a `geometry` and the `shape` of its result.
+
+    `by_xla` does the same without the library: for programs that `jax.export` writes, which may run
+    where it is not.
+    """
     primitive = Primitive(name)
 
     @functools.partial(jax.jit, static_argnames=("geometry", "shape"))
@@ -97,12 +127,21 @@ def _operation(name: str) -> Primitive:
 
     primitive.def_impl(by_itself)
     primitive.def_abstract_eval(lambda a, _, shape, **__: jax.core.ShapedArray(shape, a.dtype))
-    mlir.register_lowering(primitive, mlir.lower_fun(call, multiple_results=False), platform="cpu")
+    in_c, elsewhere = (mlir.lower_fun(form, multiple_results=False) for form in (call, by_xla))
+
+    def on_cpu(context: Any, *arrays: Any, **settings: Any) -> Any:
+        exports = getattr(context.module_context.lowering_parameters, "for_export", False)
+        return (elsewhere if exports else in_c)(context, *arrays, **settings)
+
+    mlir.register_lowering(primitive, elsewhere)
+    mlir.register_lowering(primitive, on_cpu, platform="cpu")
     batching.primitive_batchers[primitive] = mapped
     return primitive
 
 
-_convolve, _transposed, _kernel_gradient = map(_operation, library.FUNCTIONS)
+_convolve = _operation(library.FUNCTIONS[0], _convolve_by_xla)
+_transposed = _operation(library.FUNCTIONS[1], _transposed_by_xla)
+_kernel_gradient = _operation(library.FUNCTIONS[2], _gradient_by_xla)
 
 
 def _derive(primitive: Primitive, by_first: Gradient, by_second: Gradient) -> None:

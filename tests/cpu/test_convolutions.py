@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
+from jax import export, lax
 from jax.sharding import AxisType, PartitionSpec
 
 from glcic_jax.cpu import convolutions, library
@@ -168,3 +168,19 @@ def test_shard_map_on_one_device(check):
     specs = {"in_specs": (PartitionSpec("batch"), PartitionSpec()), "check_vma": check}
     mapped = jax.shard_map(operators.convolve, mesh=mesh, out_specs=PartitionSpec("batch"), **specs)
     np.testing.assert_allclose(jax.jit(mapped)(x, kernel), operators.convolve(x, kernel), rtol=1e-6)
+
+
+@pytest.mark.parametrize("number", [2, 7])
+def test_exported_programs_do_without_the_library(number):
+    x, kernel, geometry = _random_case(number)
+    ours = functools.partial(convolutions.convolve, **geometry)
+
+    def run(x, kernel):
+        y, pullback = jax.vjp(ours, x, kernel)
+        return y, *pullback(jnp.sin(y))
+
+    exported = export.export(jax.jit(run))(x, kernel)
+    assert "custom_call" not in exported.mlir_module()
+    back = export.deserialize(exported.serialize())
+    for got, wanted in zip(back.call(x, kernel), jax.jit(run)(x, kernel), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=3e-6 * np.abs(wanted).max())
