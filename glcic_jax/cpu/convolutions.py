@@ -1,4 +1,4 @@
-"""The convolutions of `convolutions.c` as operations of JAX.
+"""The convolutions of `convolutions.h` as operations of JAX.
 
 There are three: the convolution, its transpose, and the gradient by the kernel. Each is linear in
 both of its arguments, with the other two as its gradients, so they can be differentiated as often

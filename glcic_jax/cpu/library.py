@@ -23,7 +23,7 @@ FUNCTIONS = ("glcic_jax_convolve", "glcic_jax_convolve_transposed", "glcic_jax_k
 
 _SETTING = "GLCIC_JAX_COMPILER"
 _COMPILERS = ("cc", "gcc", "clang")
-_OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared")
+_OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-fvisibility=hidden")
 # Compilers differ in how they are told to use everything that this machine has.
 _FOR_THIS_MACHINE = (("-march=native",), ("-mcpu=native",), ())
 _SECONDS = 120

@@ -154,15 +154,15 @@ static Geometry geometry(XLA_FFI_CallFrame *frame, const XLA_FFI_Buffer *kernel)
   return (Geometry){values[0], values[1], values[2], kernel->dims[0]};
 }
 
-#define FUNCTION(name, call)                                              \
-  XLA_FFI_Error *name(XLA_FFI_CallFrame *frame) {                         \
-    if (asks_for_version(frame)) return 0;                                \
-    const XLA_FFI_Buffer *first = frame->args.args[0];                    \
-    const XLA_FFI_Buffer *second = frame->args.args[1];                   \
-    const XLA_FFI_Buffer *result = frame->rets.rets[0];                   \
-    Threads threads = {frame->api, frame->ctx};                           \
-    want_large_pages(result);                                             \
-    return call ? 0 : out_of_memory(frame);                               \
+#define FUNCTION(name, call)                                                             \
+  __attribute__((visibility("default"))) XLA_FFI_Error *name(XLA_FFI_CallFrame *frame) { \
+    if (asks_for_version(frame)) return 0;                                               \
+    const XLA_FFI_Buffer *first = frame->args.args[0];                                   \
+    const XLA_FFI_Buffer *second = frame->args.args[1];                                  \
+    const XLA_FFI_Buffer *result = frame->rets.rets[0];                                  \
+    Threads threads = {frame->api, frame->ctx};                                          \
+    want_large_pages(result);                                                            \
+    return call ? 0 : out_of_memory(frame);                                              \
   }
 
 FUNCTION(glcic_jax_convolve, convolve(&threads, geometry(frame, second), first->data, shape(first),

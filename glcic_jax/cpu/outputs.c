@@ -1,58 +1,11 @@
-/* Direct convolutions: a few pixels times a few vectors of features stay in registers while all
-   taps and channels are added up (after Georganas et al., "Anatomy of high-performance deep learning
-   convolutions on SIMD architectures", SC 2018, arXiv:1808.05567). */
-#include "convolutions.h"
-
+/* A convolution and its transpose: the sums of a tile of pixels stay in registers while all taps and
+   channels are added up. */
 #include <stdlib.h>
 #include <string.h>
 
-/* A tile of PIXELS x WIDEST vectors of sums, one row of factors and one broadcast value fill the
-   registers: 32 of them with AVX-512 and on ARM, else 16. */
-#if defined(__AVX512F__)
-#define LANES 16
-#define WIDEST 4
-#elif defined(__AVX__)
-#define LANES 8
-#define WIDEST 2
-#elif defined(__aarch64__)
-#define LANES 4
-#define WIDEST 4
-#else
-#define LANES 4
-#define WIDEST 2
-#endif
-#define PIXELS 6
+#include "passes.h"
 
-typedef float Vector __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-
-/* A tap adds x[i*stride + down, j*stride + right] * kernel[number] to the output (i, j). */
-typedef struct {
-  int64_t down, right, number;
-} Tap;
-
-/* Which outputs of a map are computed together, and from which taps. Of a transposed convolution of
-   stride 2 the outputs of equal parity read the same taps, so it takes four passes. */
-typedef struct {
-  int64_t rows, columns;       /* the grid of outputs ... */
-  int64_t step, first_row, first_column; /* ... and where its points lie on the map */
-  int64_t stride;
-  int64_t taps;
-  Tap *tap;
-  Tap least, most; /* over all taps; their numbers mean nothing */
-} Pass;
-
-static int64_t at_most(int64_t value, int64_t limit) { return value < limit ? value : limit; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
-
-/* Vectors of the next block of features, where `rest` are left. */
-static int block_vectors(int64_t rest) { return (int)at_most(ceil_div(rest, LANES), WIDEST); }
-
-/* ---- outputs ---------------------------------------------------------------------------------
-
-   A segment is a stretch of channels that every pixel of a tile reads: those of one tap, or of
+/* A segment is a stretch of channels that every pixel of a tile reads: those of one tap, or of
    several that lie side by side in memory. */
 typedef struct {
   const float *x[PIXELS];
@@ -63,7 +16,7 @@ typedef struct {
 typedef struct {
   const float *x;
   float *y;
-  const float *kernel; /* packed, see `pack` */
+  const float *kernel; /* packed, see `pack_task` */
   const float *zeros;  /* as many as x has channels: what lies beyond the border */
   Shape x_shape, y_shape;
   const Pass *pass;
@@ -307,24 +260,6 @@ static int run_pass(Threads *threads, const Pass *pass, const float *x, Shape x_
   return done;
 }
 
-static void add_tap(Pass *pass, Tap tap) {
-  if (!pass->taps) pass->least = pass->most = tap;
-  if (tap.down < pass->least.down) pass->least.down = tap.down;
-  if (tap.down > pass->most.down) pass->most.down = tap.down;
-  if (tap.right < pass->least.right) pass->least.right = tap.right;
-  if (tap.right > pass->most.right) pass->most.right = tap.right;
-  pass->tap[pass->taps++] = tap;
-}
-
-static Pass whole_map(Geometry geometry, Shape y_shape, Tap *tap) {
-  Pass pass = {y_shape.height, y_shape.width, 1, 0, 0, geometry.stride, .tap = tap};
-  for (int64_t u = 0; u < geometry.side; u++)
-    for (int64_t v = 0; v < geometry.side; v++)
-      add_tap(&pass, (Tap){u * geometry.dilation - geometry.pad,
-                           v * geometry.dilation - geometry.pad, u * geometry.side + v});
-  return pass;
-}
-
 int convolve(Threads *threads, Geometry geometry, const float *x, Shape x_shape,
              const float *kernel, float *y, Shape y_shape) {
   Tap tap[geometry.side * geometry.side];
@@ -352,132 +287,4 @@ int convolve_transposed(Threads *threads, Geometry geometry, const float *y, Sha
       if (!run_pass(threads, &pass, y, y_shape, kernel, 1, x, x_shape)) return 0;
     }
   return 1;
-}
-
-/* ---- the gradient by the kernel ---------------------------------------------------------------
-
-   For one tap, a few channels and a few vectors of features, sums over the pixels of some images stay
-   in registers. Then they are added to what is in memory: sums of sums lose less to rounding. */
-typedef struct {
-  const float *x, *y;
-  const float *last; /* the last image of y, with memory behind it; null where none is needed */
-  float *sums;       /* tap, channel, feature; features padded to whole vectors */
-  Shape x_shape, y_shape;
-  const Pass *pass;
-  int64_t group, padded, blocks;
-} Gradient;
-
-/* Channels of a task: y is read from memory once for all of them. */
-enum { TASK_CHANNELS = 24 };
-
-/* Adds one tap's products over images that `y` begins with. */
-INLINE void add_products(int channels, int vectors, const Gradient *gradient, const Tap *tap,
-                         int64_t image, int64_t stop, const float *x, const float *y, float *to) {
-  Vector kept[2 * PIXELS][WIDEST];
-  const Pass *pass = gradient->pass;
-  int64_t height = gradient->x_shape.height, width = gradient->x_shape.width;
-  int64_t x_pixel = gradient->x_shape.channels, y_pixel = gradient->y_shape.channels;
-  for (int c = 0; c < channels; c++)
-    for (int v = 0; v < vectors; v++) kept[c][v] = (Vector){0};
-  int64_t from = tap->right < 0 ? ceil_div(-tap->right, pass->stride) : 0;
-  int64_t until = at_most(floor_div(width - 1 - tap->right, pass->stride) + 1, pass->columns);
-  for (; image < stop; image++, y += pass->rows * pass->columns * y_pixel)
-    for (int64_t i = 0; i < pass->rows; i++) {
-      int64_t row = i * pass->stride + tap->down;
-      if (row < 0 || row >= height) continue;
-      const float *a =
-          x + ((image * height + row) * width + from * pass->stride + tap->right) * x_pixel;
-      const float *b = y + (i * pass->columns + from) * y_pixel;
-      for (int64_t j = from; j < until; j++, a += pass->stride * x_pixel, b += y_pixel) {
-        Vector factor[WIDEST];
-        for (int v = 0; v < vectors; v++) factor[v] = *(const Vector *)(b + v * LANES);
-        for (int c = 0; c < channels; c++)
-          for (int v = 0; v < vectors; v++) kept[c][v] += a[c] * factor[v];
-      }
-    }
-  for (int c = 0; c < channels; c++)
-    for (int v = 0; v < vectors; v++)
-      *(Vector *)(to + c * gradient->padded + v * LANES) += kept[c][v];
-}
-
-/* Channels whose sums with so many vectors of features fill the registers. */
-static int64_t most_channels(int vectors) {
-  return vectors == 1 ? 2 * PIXELS : vectors == 2 && WIDEST == 4 ? 8 : PIXELS;
-}
-
-#define CASE(channels, vectors)                                            \
-  case channels * 8 + vectors:                                             \
-    add_products(channels, vectors, gradient, tap, image, stop, x, y, to); \
-    break;
-#define CASES(vectors)                                      \
-  CASE(1, vectors) CASE(2, vectors) CASE(3, vectors)        \
-  CASE(4, vectors) CASE(5, vectors) CASE(6, vectors)
-static void products(int channels, int vectors, const Gradient *gradient, const Tap *tap,
-                     int64_t image, int64_t stop, const float *x, const float *y, float *to) {
-  switch (channels * 8 + vectors) {
-    CASES(1)
-    CASE(7, 1) CASE(8, 1) CASE(9, 1) CASE(10, 1) CASE(11, 1) CASE(12, 1)
-    CASES(2)
-#if WIDEST == 4
-    CASE(7, 2) CASE(8, 2)
-    CASES(3)
-    CASES(4)
-#endif
-  }
-}
-
-/* Some channels of one tap. */
-static void gradient_task(void *data, int64_t task) {
-  const Gradient *gradient = data;
-  const Tap *tap = gradient->pass->tap + task / gradient->blocks;
-  int64_t channels = gradient->x_shape.channels, features = gradient->y_shape.channels;
-  int64_t first = task % gradient->blocks * TASK_CHANNELS;
-  int64_t stop = at_most(first + TASK_CHANNELS, channels);
-  int64_t area = gradient->pass->rows * gradient->pass->columns, batch = gradient->x_shape.batch;
-  float *to = gradient->sums + tap->number * channels * gradient->padded;
-  memset(to + first * gradient->padded, 0, (stop - first) * gradient->padded * sizeof(float));
-  for (int64_t image = 0, next; image < batch; image = next) {
-    const float *y = gradient->y + image * area * features;
-    next = at_most(image + gradient->group, batch);
-    if (gradient->last && image == batch - 1)
-      y = gradient->last;
-    else if (gradient->last)
-      next = at_most(next, batch - 1);
-    for (int64_t f = 0, vectors; f < features; f += vectors * LANES) {
-      vectors = block_vectors(features - f);
-      int64_t most = most_channels((int)vectors);
-      for (int64_t c = first; c < stop; c += most)
-        products((int)at_most(stop - c, most), (int)vectors, gradient, tap, image, next,
-                 gradient->x + c, y + f, to + c * gradient->padded + f);
-    }
-  }
-}
-
-int kernel_gradient(Threads *threads, Geometry geometry, const float *x, Shape x_shape,
-                    const float *y, Shape y_shape, float *kernel) {
-  Tap tap[geometry.side * geometry.side];
-  Pass pass = whole_map(geometry, y_shape, tap);
-  int64_t area = pass.rows * pass.columns, features = y_shape.channels;
-  int64_t padded = ceil_div(features, LANES) * LANES, rows = pass.taps * x_shape.channels;
-  int64_t blocks = ceil_div(x_shape.channels, TASK_CHANNELS);
-  float *sums = kernel, *last = 0;
-  int done = 1;
-  if (padded != features) {
-    /* The last vector of a pixel reaches into the next one, whose sums nobody reads. */
-    sums = malloc(rows * padded * sizeof(float));
-    last = calloc(area * features + LANES, sizeof(float));
-    done = sums && last;
-    if (done)
-      memcpy(last, y + (y_shape.batch - 1) * area * features, area * features * sizeof(float));
-  }
-  int64_t group = area < 256 ? ceil_div(256, area) : 1;
-  Gradient gradient = {x, y, last, sums, x_shape, y_shape, &pass, group, padded, blocks};
-  done = done && in_parallel(threads, pass.taps * blocks, gradient_task, &gradient);
-  if (sums != kernel) {
-    for (int64_t row = 0; done && row < rows; row++)
-      memcpy(kernel + row * features, sums + row * padded, features * sizeof(float));
-    free(last);
-    free(sums);
-  }
-  return done;
 }
