@@ -17,7 +17,7 @@
 
 struct Threads {
   const XLA_FFI_Api *api;
-  XLA_FFI_ExecutionContext *context;
+  void *context;
 };
 
 /* Tasks that several threads take one after another. Freed by the last that knows of it, which may
@@ -90,11 +90,13 @@ int in_parallel(Threads *threads, int64_t tasks, void (*run)(void *data, int64_t
   return 1;
 }
 
-/* XLA asks every function for its version of the interface before it calls it in earnest. */
+/* XLA asks every function for its version of the interface before it calls it in earnest. (What all
+   extensions begin with has had two names, so it is called by none.) */
 static int asks_for_version(XLA_FFI_CallFrame *frame) {
-  for (XLA_FFI_Extension_Base *next = frame->extension_start; next; next = next->next)
-    if (next->type == XLA_FFI_Extension_Metadata) {
-      XLA_FFI_Metadata *answer = ((XLA_FFI_Metadata_Extension *)next)->metadata;
+  XLA_FFI_Metadata_Extension *next = (void *)frame->extension_start;
+  for (; next; next = (void *)next->extension_base.next)
+    if (next->extension_base.type == XLA_FFI_Extension_Metadata) {
+      XLA_FFI_Metadata *answer = next->metadata;
       answer->api_version.major_version = XLA_FFI_API_MAJOR;
       answer->api_version.minor_version = XLA_FFI_API_MINOR;
       answer->traits = 0;

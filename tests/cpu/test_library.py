@@ -91,6 +91,7 @@ OTHER = """
 import sys
 from glcic_jax.cpu import library
 library._FOR_THIS_MACHINE = (tuple(sys.argv[1:]),)
+assert library.is_loaded()
 from tests.cpu import test_convolutions as tests
 for number in range(12):
     tests.test_any_geometry(number)
